@@ -1,0 +1,134 @@
+import { Args, Ctx, Field, FieldResolver, Int, ObjectType, Resolver, Root } from 'type-graphql';
+import type { GraphQLResolveInfo } from 'graphql';
+import {
+  AUTHOR_PARTS,
+  authorShard,
+  readAuthors,
+  readCheepsOfAuthor,
+  readFollowers,
+  readFollowing,
+  type AuthorRow,
+} from '../../read-side/authors/query.js';
+import type { Loaded } from '../loaders.js';
+import { CheepConnection, cheepConnection } from '../cheeps/cheep-connection.js';
+import type { Context } from '../context.js';
+import { Node } from '../node.js';
+import { listedPage, PageArgs, pageRequest, type ListedPage } from '../pages.js';
+import { CalendarDate, DateTime } from '../scalars.js';
+import { selectedFields } from '../selection.js';
+import { AuthorConnection } from './author-connection.js';
+
+@ObjectType({ implements: Node })
+export class Author extends Node {
+  @Field(() => Int)
+  version!: number;
+
+  @Field()
+  username!: string;
+
+  @Field(() => String, { nullable: true })
+  name!: string | null;
+
+  @Field(() => String, { nullable: true })
+  biography!: string | null;
+
+  @Field(() => String, { nullable: true })
+  location!: string | null;
+
+  @Field(() => String, { nullable: true })
+  website!: string | null;
+
+  @Field(() => CalendarDate, { nullable: true })
+  birthDate!: string | null;
+
+  @Field(() => String, { nullable: true, description: 'Only for the author itself; null for everybody else.' })
+  email!: string | null;
+
+  @Field(() => DateTime)
+  signedUpAt!: Date;
+
+  @Field(() => Int)
+  followersCount!: number;
+
+  @Field(() => Int)
+  followingCount!: number;
+
+  @Field(() => Int)
+  cheepsCount!: number;
+
+  @Field(() => Boolean, { nullable: true, description: 'Null when nobody is signed in.' })
+  isFollowedByViewer!: boolean | null;
+
+  /** Not in the schema: what is read for it is as of this position or later. */
+  floor!: number;
+}
+
+export function toAuthor(row: Loaded<AuthorRow>, viewerId: string | null): Author {
+  return Object.assign(new Author(), {
+    ...row,
+    signedUpAt: new Date(row.signedUpAt),
+    email: row.id === viewerId ? row.email : null,
+  });
+}
+
+/** The author with this id, as of `floor` or later; null when there is none. `info` is of the field that it stands in. */
+export async function loadAuthor(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author | null> {
+  const row = await context.loaders.author(id, floor, selectedFields(info));
+
+  return row && toAuthor(row, context.viewerId);
+}
+
+/** As `loadAuthor`, after waiting until the author is there and has this version at least. */
+export async function awaitAuthor(context: Context, id: string, minVersion: number, info: GraphQLResolveInfo): Promise<Author | null> {
+  const { reads } = context.services;
+  const shard = authorShard(id, reads.space);
+  const selected = selectedFields(info);
+  const parts = new Set(AUTHOR_PARTS.filter((part) => selected.has(part)));
+  const { value } = await reads.read(
+    context.consistency,
+    shard,
+    (redis, space) => readAuthors(redis, space, shard, [id], parts, context.viewerId),
+    { accept: ([row]) => (row?.version ?? 0) >= minVersion },
+  );
+
+  return value[0] ? toAuthor({ ...value[0], floor: 0 }, context.viewerId) : null;
+}
+
+/** As `loadAuthor`, where there must be one: authors are never deleted. */
+export async function requireAuthor(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author> {
+  const author = await loadAuthor(context, id, floor, info);
+  if (!author) throw new Error(`author ${id} is in a list as of position ${floor}, and has no row`);
+
+  return author;
+}
+
+@Resolver(() => Author)
+export class AuthorResolver {
+  @FieldResolver(() => AuthorConnection)
+  followers(@Root() author: Author, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<ListedPage> {
+    return readPage(context, author, page, readFollowers);
+  }
+
+  @FieldResolver(() => AuthorConnection)
+  following(@Root() author: Author, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<ListedPage> {
+    return readPage(context, author, page, readFollowing);
+  }
+
+  @FieldResolver(() => CheepConnection)
+  async cheeps(@Root() author: Author, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
+    return cheepConnection(await readPage(context, author, page, readCheepsOfAuthor));
+  }
+}
+
+async function readPage(context: Context, author: Author, args: PageArgs, read: typeof readFollowers): Promise<ListedPage> {
+  const request = pageRequest(args);
+  const { reads } = context.services;
+  const { value, applied } = await reads.read(
+    context.consistency,
+    authorShard(author.id, reads.space),
+    (redis, space) => read(redis, space, author.id, request),
+    { floor: author.floor },
+  );
+
+  return listedPage(value, request, applied);
+}

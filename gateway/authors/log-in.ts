@@ -1,0 +1,62 @@
+import type { GraphQLResolveInfo } from 'graphql';
+import { Arg, Ctx, Field, FieldResolver, Info, InputType, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
+import { REASONS } from '../../shared/refused.js';
+import { UserError } from '../command-payload.js';
+import type { Context } from '../context.js';
+import { Author, awaitAuthor } from './author.js';
+import { Session } from './session.js';
+
+@InputType()
+export class LogInInput {
+  @Field()
+  usernameOrEmail!: string;
+
+  @Field()
+  password!: string;
+}
+
+@ObjectType({ description: 'Not a command: a question, answered at once.' })
+export class LogInPayload {
+  @Field(() => Session, { nullable: true })
+  session!: Session | null;
+
+  @Field(() => [UserError])
+  userErrors!: UserError[];
+
+  authorId!: string | null;
+}
+
+/** Longer than any name, address or password can be: not worth asking for. */
+const MOST_CHARACTERS = 512;
+
+@Resolver(() => LogInPayload)
+export class LogInMutation {
+  @Mutation(() => LogInPayload)
+  async logIn(@Arg('input') { usernameOrEmail, password }: LogInInput, @Ctx() context: Context): Promise<LogInPayload> {
+    const { passwords, sessions } = context.services;
+    const isPossible = usernameOrEmail.length <= MOST_CHARACTERS && password.length <= MOST_CHARACTERS;
+    const authorId = isPossible ? await passwords.authenticate(usernameOrEmail.trim(), password) : null;
+    const session = authorId && (await sessions.issue(authorId));
+    if (session) {
+      context.viewerId = authorId;
+      context.transport?.setSession(session);
+    }
+    const userErrors = session ? [] : [{ code: 'WRONG_CREDENTIALS' as const, field: null, message: REASONS.WRONG_CREDENTIALS }];
+
+    return Object.assign(new LogInPayload(), { session: session || null, userErrors, authorId });
+  }
+
+  @Mutation(() => Boolean)
+  logOut(@Ctx() context: Context): boolean {
+    context.viewerId = null;
+    context.transport?.setSession(null);
+
+    return true;
+  }
+
+  @FieldResolver(() => Author, { nullable: true })
+  author(@Root() { authorId }: LogInPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    // Who can sign in has signed up, however late the projection is.
+    return authorId ? awaitAuthor(context, authorId, 1, info) : null;
+  }
+}

@@ -1,0 +1,56 @@
+/** Passwords, at the gateway: hashed here before anything is sent, verified by the write side, which has the hashes. */
+import { hash, type Algorithm } from '@node-rs/argon2';
+import { RequestError, TimeoutError } from '@nats-io/transport-node';
+import type { Nats } from '../../shared/jetstream.js';
+import { natsNames } from '../../shared/names.js';
+import { z } from 'zod';
+import { fault } from '../errors.js';
+
+/** OWASP's recommendation for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */
+const ARGON2ID = { algorithm: 2 satisfies Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 };
+/** Each takes tens of milliseconds of a core and 19 MiB; more at once would only make all of them late. */
+const MOST_AT_ONCE = 64;
+const TIMEOUT_MS = 5_000;
+
+const reply = z.object({ authorId: z.string().nullable() });
+
+export class Passwords {
+  private underWay = 0;
+
+  constructor(
+    private readonly nats: Nats,
+    private readonly namespace: string,
+  ) {}
+
+  /** Argon2id, in PHC string format. @throws OVERLOADED */
+  hash(password: string): Promise<string> {
+    return this.bounded(() => hash(password, ARGON2ID));
+  }
+
+  /** Whose name (or e-mail address) and password these are; null for nobody's. @throws OVERLOADED, UNAVAILABLE */
+  authenticate(usernameOrEmail: string, password: string): Promise<string | null> {
+    return this.bounded(async () => {
+      const request = JSON.stringify({ usernameOrEmail, password: password.normalize('NFC') });
+      try {
+        const message = await this.nats.connection.request(natsNames(this.namespace).authenticate, request, { timeout: TIMEOUT_MS });
+
+        return reply.parse(message.json()).authorId;
+      } catch (error) {
+        if (error instanceof RequestError || error instanceof TimeoutError) {
+          throw fault('UNAVAILABLE', 'The write side does not answer, and it alone knows passwords. Try again.');
+        }
+        throw error;
+      }
+    });
+  }
+
+  private async bounded<T>(work: () => Promise<T>): Promise<T> {
+    if (this.underWay >= MOST_AT_ONCE) throw fault('OVERLOADED', 'Too many people are signing in at once. Try again.');
+    this.underWay += 1;
+    try {
+      return await work();
+    } finally {
+      this.underWay -= 1;
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import type { GraphQLResolveInfo } from 'graphql';
+import { Arg, Ctx, Field, FieldResolver, ID, Info, InputType, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
+import { NOBODY } from '../../shared/ids.js';
+import { SignUp } from '../../shared/messages/author.js';
+import { faultsOf, password as passwordRule } from '../../shared/rules.js';
+import { CommandInput, CommandPayload } from '../command-payload.js';
+import type { Context } from '../context.js';
+import { runCommand } from '../mutation.js';
+import { CalendarDate } from '../scalars.js';
+import { Author, loadAuthor } from './author.js';
+import { Session } from './session.js';
+
+@InputType()
+export class SignUpInput extends CommandInput {
+  @Field()
+  username!: string;
+
+  @Field()
+  email!: string;
+
+  @Field()
+  password!: string;
+
+  @Field(() => String, { nullable: true })
+  name?: string | null;
+
+  @Field(() => String, { nullable: true })
+  biography?: string | null;
+
+  @Field(() => String, { nullable: true })
+  location?: string | null;
+
+  @Field(() => String, { nullable: true })
+  website?: string | null;
+
+  @Field(() => CalendarDate, { nullable: true })
+  birthDate?: string | null;
+
+  @Field(() => ID, { nullable: true })
+  authorId?: string | null;
+}
+
+@ObjectType({ implements: CommandPayload })
+export class SignUpPayload extends CommandPayload {
+  @Field(() => Session, { nullable: true })
+  session!: Session | null;
+
+  authorId!: string;
+}
+
+// Stands in for the hash while the other fields are checked: hashing is for input that is right.
+const NOT_YET_HASHED = '$argon2id$';
+
+@Resolver(() => SignUpPayload)
+export class SignUpMutation {
+  @Mutation(() => SignUpPayload)
+  async signUp(@Arg('input') input: SignUpInput, @Ctx() context: Context): Promise<SignUpPayload> {
+    const { passwords, sessions } = context.services;
+    const password = passwordRule.safeParse(input.password);
+    const faults = password.success ? [] : faultsOf(password.error).map(({ code }) => ({ code, field: ['password'] }));
+    let authorId = '';
+    const payload = (passwordHash: string) => (derived: string) => {
+      const { username, email, name = null, biography = null, location = null, website = null, birthDate = null } = input;
+      authorId = (input.authorId ?? derived).toLowerCase();
+
+      return { authorId, username, email, passwordHash, name, biography, location, website, birthDate };
+    };
+    const isRight = password.success && SignUp.schema.safeParse(payload(NOT_YET_HASHED)(NOBODY)).success;
+    const passwordHash = isRight ? await passwords.hash(password.data) : NOT_YET_HASHED;
+
+    const receipt = await runCommand(context, SignUp, input, {
+      senderId: NOBODY,
+      payload: payload(passwordHash),
+      faults,
+      // The password itself goes nowhere; with its digest a retry with another one is another sign-up.
+      fingerprinted: { ...input, password: password.success ? sessions.digest(password.data) : '' },
+    });
+    const isIn = receipt.status === 'COMMITTED' || receipt.status === 'PROJECTED';
+    // A retry is given a session only like anybody who signs in: for the password.
+    const mayEnter = isIn && (!receipt.replayed || (await passwords.authenticate(input.email, input.password)) === authorId);
+    const session = mayEnter ? await sessions.issue(authorId) : null;
+    if (session) {
+      context.viewerId = authorId;
+      context.transport?.setSession(session);
+    }
+
+    return Object.assign(new SignUpPayload(), receipt, { session, authorId });
+  }
+
+  @FieldResolver(() => Author, { nullable: true })
+  author(@Root() { status, authorId, position }: SignUpPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    return status === 'REJECTED' || position === null ? null : loadAuthor(context, authorId, position, info);
+  }
+}

@@ -1,0 +1,117 @@
+/** Sends commands to the write side, and hears what came of them. */
+import { randomUUID } from 'node:crypto';
+import { headers, RequestError, TimeoutError } from '@nats-io/transport-node';
+import { JetStreamApiError } from '@nats-io/jetstream';
+import { pause } from '../shared/follow.js';
+import { partOf } from '../shared/ids.js';
+import { commandsStream, ensureStream, type Nats } from '../shared/jetstream.js';
+import type { Logger } from '../shared/log.js';
+import type { CommandDefinition, CommandMessage, Outcome } from '../shared/messages/command.js';
+import { HEADERS, natsNames } from '../shared/names.js';
+import { fault } from './errors.js';
+
+export interface CommandSenderOptions {
+  nats: Nats;
+  namespace: string;
+  lanes: number;
+  commitDeadlineMs: number;
+  log: Logger;
+}
+
+/** JetStream has it, and what came of it is not known. */
+export type Sent = Outcome | { status: 'ACCEPTED' };
+
+/** Commands under way from one gateway, at the most. */
+const MOST_UNDER_WAY = 2_000;
+const PUBLISH_TIMEOUT_MS = 1_000;
+const RETRY_MS = 50;
+/** JetStream's error codes for a full stream. */
+const STREAM_IS_FULL = new Set([10_077, 10_122]);
+
+export class CommandSender {
+  private readonly id = randomUUID();
+  private readonly names;
+  private readonly waiting = new Map<number, (outcome: Outcome) => void>();
+  private next = 0;
+
+  constructor(private readonly options: CommandSenderOptions) {
+    const { nats, namespace, log } = options;
+    this.names = natsNames(namespace);
+    nats.connection.subscribe(this.names.outcome(this.id, '*'), {
+      callback: (error, message) => {
+        if (error) return log.error({ err: error }, 'outcomes');
+        const n = Number(message.subject.split('.').at(-1));
+        this.waiting.get(n)?.(message.json<Outcome>());
+      },
+    });
+  }
+
+  /** How many commands are under way. */
+  get underWay(): number {
+    return this.waiting.size;
+  }
+
+  /** Commands go into a stream that must be there; whoever comes first makes it. @throws when it is another system's */
+  async prepare(): Promise<void> {
+    await ensureStream(this.options.nats, commandsStream(this.names, this.options.lanes));
+  }
+
+  /**
+   * Sends a command. With `waitForOutcome` it settles with the outcome, or, at the deadline, with ACCEPTED.
+   * @throws OVERLOADED when nothing was sent; UNAVAILABLE when it may or may not have been
+   */
+  async send<Payload>(definition: CommandDefinition<string, Payload>, message: CommandMessage, waitForOutcome: boolean): Promise<Sent> {
+    if (this.waiting.size >= MOST_UNDER_WAY) throw fault('OVERLOADED', 'Too many commands are under way. Nothing was sent; try again.');
+    const { commitDeadlineMs, lanes } = this.options;
+    const n = this.next++;
+    const settled = Promise.withResolvers<Sent>();
+    const stop = new AbortController();
+    let isAccepted = false;
+    const timer = setTimeout(() => {
+      if (isAccepted) settled.resolve({ status: 'ACCEPTED' });
+      else settled.reject(unavailable('The write side does not answer.'));
+    }, commitDeadlineMs);
+    this.waiting.set(n, settled.resolve);
+    try {
+      const lane = partOf(definition.laneKey(message.payload as Payload), lanes);
+      // The outcome may come before the acknowledgement, and then it is the answer.
+      this.publish(this.names.command(lane, message.name), message, n, stop.signal).then(() => {
+        isAccepted = true;
+        if (!waitForOutcome) settled.resolve({ status: 'ACCEPTED' });
+      }, settled.reject);
+
+      return await settled.promise;
+    } finally {
+      clearTimeout(timer);
+      this.waiting.delete(n);
+      stop.abort();
+    }
+  }
+
+  /** Publishes until JetStream has it. The same message may be stored twice; the inbox knows. */
+  private async publish(subject: string, message: CommandMessage, n: number, signal: AbortSignal): Promise<void> {
+    const { nats, log } = this.options;
+    const h = headers();
+    h.set(HEADERS.replyTo, this.names.outcome(this.id, n));
+    const data = JSON.stringify(message);
+    while (!signal.aborted) {
+      if (!nats.isConnected()) throw unavailable('The write side cannot be reached.');
+      try {
+        await nats.js.publish(subject, data, { headers: h, timeout: PUBLISH_TIMEOUT_MS });
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof JetStreamApiError && STREAM_IS_FULL.has(error.code)) {
+          throw fault('OVERLOADED', 'Too many commands are waiting. Nothing was sent; try again.');
+        }
+        log.warn({ err: error, commandId: message.commandId }, 'could not publish a command, trying again');
+        // Nobody listens there: the stream was lost, and with it nothing that MySQL has.
+        if (error instanceof RequestError && error.isNoResponders()) await this.prepare().catch(() => undefined);
+        else if (!(error instanceof TimeoutError) && !(error instanceof RequestError)) throw error;
+        await pause(RETRY_MS, signal);
+      }
+    }
+  }
+}
+
+const unavailable = (why: string) => fault('UNAVAILABLE', `${why} Try again with the same commandId.`);

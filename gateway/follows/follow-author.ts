@@ -1,0 +1,39 @@
+import type { GraphQLResolveInfo } from 'graphql';
+import { Arg, Ctx, Field, FieldResolver, ID, Info, InputType, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
+import { FollowAuthor } from '../../shared/messages/follow.js';
+import { Author, loadAuthor } from '../authors/author.js';
+import { CommandInput, CommandPayload } from '../command-payload.js';
+import type { Context } from '../context.js';
+import { runCommand } from '../mutation.js';
+
+@InputType()
+export class FollowAuthorInput extends CommandInput {
+  @Field(() => ID)
+  authorId!: string;
+}
+
+@ObjectType({ implements: CommandPayload })
+export class FollowAuthorPayload extends CommandPayload {
+  authorId!: string;
+}
+
+@Resolver(() => FollowAuthorPayload)
+export class FollowAuthorMutation {
+  @Mutation(() => FollowAuthorPayload)
+  async followAuthor(@Arg('input') input: FollowAuthorInput, @Ctx() context: Context): Promise<FollowAuthorPayload> {
+    const followerId = context.signedIn();
+    const receipt = await runCommand(context, FollowAuthor, input, {
+      senderId: followerId,
+      payload: () => ({ followerId, followedId: input.authorId }),
+      renamed: { followedId: 'authorId' },
+    });
+
+    return Object.assign(new FollowAuthorPayload(), receipt, { authorId: input.authorId.toLowerCase() });
+  }
+
+  /** The one who is followed. */
+  @FieldResolver(() => Author, { nullable: true })
+  author(@Root() { status, authorId, position }: FollowAuthorPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    return status === 'REJECTED' || position === null ? null : loadAuthor(context, authorId, position, info);
+  }
+}

@@ -1,0 +1,133 @@
+/** GraphQL over HTTP: Apollo Server, and what it is told about our contract. https://graphql.github.io/graphql-over-http/draft/ */
+import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
+import { ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
+import { unwrapResolverError } from '@apollo/server/errors';
+import { fastifyApolloHandler } from '@as-integrations/fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
+import type { Logger } from '../shared/log.js';
+import { complexityFault } from './complexity.js';
+import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
+import type { Context, Services, Transport } from './context.js';
+import { fault } from './errors.js';
+import { SESSION_COOKIE } from './sessions.js';
+import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
+
+export const GRAPHQL_PATH = '/graphql';
+/** Operations being answered by this process, at the most. */
+const MOST_OPERATIONS = 2_000;
+
+/** Limits of a document, before it is even parsed whole. */
+export const PARSE_OPTIONS = { maxTokens: 2_000 };
+
+export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, services: Services, config: { READ_DEADLINE_MS: number }) {
+  const apollo = new ApolloServer<Context>({
+    schema,
+    plugins: [ApolloServerPluginLandingPageDisabled(), consistencyOfEveryResponse, statusForPlainJson, boundedWork(schema)],
+    csrfPrevention: true,
+    introspection: true,
+    includeStacktraceInErrorResponses: false,
+    persistedQueries: false,
+    stopOnTerminationSignals: false,
+    hideSchemaDetailsFromClientErrors: false,
+    parseOptions: PARSE_OPTIONS,
+    formatError: (formatted, error) => presentable(formatted, error, services.log),
+    logger: services.log,
+  });
+  await apollo.start();
+  let underWay = 0;
+
+  app.route({
+    url: GRAPHQL_PATH,
+    method: ['GET', 'POST'],
+    handler: fastifyApolloHandler(apollo, {
+      context: async (request: FastifyRequest, reply: FastifyReply) => {
+        if (underWay >= MOST_OPERATIONS)
+          throw fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
+        underWay += 1;
+        reply.raw.once('close', () => (underWay -= 1));
+        const context = await createContext(
+          services,
+          config,
+          parametersOf(request.headers),
+          cookiesOf(request.headers),
+          cookiesOn(request, reply),
+        );
+        void reply.header('x-request-id', context.correlationId);
+
+        return context;
+      },
+    }),
+  });
+
+  return { underWay: () => underWay, stop: () => apollo.stop() };
+}
+
+function cookiesOn(request: FastifyRequest, reply: FastifyReply): Transport {
+  const options = { path: '/', httpOnly: true, sameSite: 'lax', secure: request.protocol === 'https' } as const;
+  const mine = !isForeign(request.headers);
+
+  return {
+    setSession(session) {
+      if (!mine) return;
+      if (session) void reply.setCookie(SESSION_COOKIE, session.accessToken, { ...options, expires: session.expiresAt });
+      else void reply.clearCookie(SESSION_COOKIE, options);
+    },
+    setConsistency(token) {
+      if (mine && request.cookies[CONSISTENCY_COOKIE] !== token) void reply.setCookie(CONSISTENCY_COOKIE, token, options);
+    },
+  };
+}
+
+/** The newest token goes out with every response, in the three ways in which it can come back. */
+const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
+  async requestDidStart() {
+    return {
+      async willSendResponse({ response, contextValue }) {
+        if (response.body.kind !== 'single' || !contextValue.consistency) return;
+        const consistency = contextValue.consistency.report();
+        response.body.singleResult.extensions = { ...response.body.singleResult.extensions, consistency };
+        response.http.headers.set(CONSISTENCY_HEADER, consistency.token);
+        contextValue.transport?.setConsistency(consistency.token);
+      },
+    };
+  },
+};
+
+/**
+ * A client that knows only `application/json` takes a status other than 200 for trouble on the way, so a well-formed
+ * request with a faulty document gets 200 there. (With `application/graphql-response+json` it is 400.)
+ */
+const statusForPlainJson: ApolloServerPlugin<Context> = {
+  async requestDidStart() {
+    return {
+      async willSendResponse({ request, response, errors }) {
+        const accept = request.http?.headers.get('accept') ?? '';
+        const code = errors?.[0]?.extensions.code;
+        const isDocuments = code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED' || code === 'BAD_USER_INPUT';
+        if (response.http.status === 400 && isDocuments && !accept.includes('application/graphql-response+json'))
+          response.http.status = 200;
+      },
+    };
+  },
+};
+
+const boundedWork = (schema: GraphQLSchema): ApolloServerPlugin<Context> => ({
+  async requestDidStart() {
+    return {
+      async didResolveOperation({ document, request }) {
+        const tooMuch = complexityFault(schema, document, request.operationName, request.variables ?? {});
+        if (tooMuch) throw tooMuch;
+      },
+    };
+  },
+});
+
+/** A bug is logged whole, and told to nobody; what was meant to be said is said. */
+export function presentable(formatted: GraphQLFormattedError, error: unknown, log: Logger): GraphQLFormattedError {
+  const cause = unwrapResolverError(error);
+  if (cause instanceof GraphQLError || formatted.extensions?.code !== 'INTERNAL_SERVER_ERROR') return formatted;
+  log.error({ err: cause, path: formatted.path }, 'a bug in a resolver');
+
+  return { ...formatted, message: 'Something went wrong here. It was written down.', extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+}

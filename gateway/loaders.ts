@@ -1,0 +1,82 @@
+/**
+ * Loaders of rows, one set an operation: what the resolvers of one level ask for goes out together, as one read a shard, all
+ * of them in one round trip, and only what is selected is asked for.
+ *
+ * A row is at least as new as its `floor` demands (the position of the list that it stands in), so rows are loaded under
+ * (id, floor, parts), and never taken from what was loaded for an older list.
+ */
+import DataLoader from 'dataloader';
+import { AUTHOR_PARTS, authorShard, readAuthors, type AuthorPart, type AuthorRow } from '../read-side/authors/query.js';
+import { CHEEP_PARTS, cheepShard, readCheeps, type CheepPart, type CheepRow } from '../read-side/cheeps/query.js';
+import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
+import type { Redis } from 'ioredis';
+import type { Consistency } from './consistency.js';
+import type { Reads } from './reads.js';
+
+/** A row, and the position from which on what is read for it must be. */
+export type Loaded<Row> = Row & { floor: number };
+
+interface Key<Part extends string> {
+  id: string;
+  floor: number;
+  parts: Part[];
+}
+
+export class Loaders {
+  private readonly authors;
+  private readonly cheeps;
+
+  constructor(reads: Reads, consistency: Consistency, viewerId: () => string | null) {
+    this.authors = rowLoader<AuthorRow, AuthorPart>(reads, consistency, authorShard, (redis, space, shard, ids, parts) =>
+      readAuthors(redis, space, shard, ids, parts, viewerId()),
+    );
+    this.cheeps = rowLoader<CheepRow, CheepPart>(reads, consistency, cheepShard, readCheeps);
+  }
+
+  /** Null when there is no such author at `floor` or later. */
+  author(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<AuthorRow> | null> {
+    return this.authors.load({ id, floor, parts: AUTHOR_PARTS.filter((part) => selected.has(part)) });
+  }
+
+  /** Null when there is no such cheep at `floor` or later. */
+  cheep(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<CheepRow> | null> {
+    return this.cheeps.load({ id, floor, parts: CHEEP_PARTS.filter((part) => selected.has(part)) });
+  }
+}
+
+function rowLoader<Row, Part extends string>(
+  reads: Reads,
+  consistency: Consistency,
+  shardOf: (id: string, space: Space) => Shard,
+  read: (redis: Redis, space: Space, shard: Shard, ids: string[], parts: ReadonlySet<Part>) => Promise<Snapshot<(Row | null)[]>>,
+) {
+  return new DataLoader<Key<Part>, Loaded<Row> | null, string>(
+    async (keys) => {
+      const { space } = reads;
+      const byShard = Map.groupBy(keys, ({ id }) => shardName(shardOf(id, space)));
+      const results = new Map<Key<Part>, Loaded<Row> | null | Error>();
+      await Promise.all(
+        [...byShard.values()].map(async (group) => {
+          const ids = [...new Set(group.map(({ id }) => id))];
+          const parts = new Set(group.flatMap((key) => key.parts));
+          const floor = Math.max(...group.map((key) => key.floor));
+          const shard = shardOf(ids[0]!, space);
+          try {
+            const { value } = await reads.read(consistency, shard, (redis, at) => read(redis, at, shard, ids, parts), { floor });
+            const rows = new Map(ids.map((id, i) => [id, value[i]!]));
+            for (const key of group) {
+              const row = rows.get(key.id);
+              results.set(key, row ? { ...row, floor: key.floor } : null);
+            }
+          } catch (error) {
+            // One shard's trouble is the trouble of those who asked it; the others have their rows.
+            for (const key of group) results.set(key, error as Error);
+          }
+        }),
+      );
+
+      return keys.map((key) => results.get(key)!);
+    },
+    { cacheKeyFn: ({ id, floor, parts }) => `${id}/${floor}/${parts.join()}` },
+  );
+}

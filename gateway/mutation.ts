@@ -1,0 +1,142 @@
+/**
+ * What every mutation does that is a command: checks the input, names and sends the command, and makes the receipt. How long
+ * the whole answer takes is up to what is selected: the field of the thing itself waits for its own write to be readable.
+ */
+import { createHash } from 'node:crypto';
+import { GraphQLError } from 'graphql';
+import { readCommand } from '../read-side/commands/query.js';
+import { allShards, readApplied } from '../read-side/progress.js';
+import { derivedId, newId } from '../shared/ids.js';
+import type { CommandDefinition } from '../shared/messages/command.js';
+import { REASONS, type ErrorCode } from '../shared/refused.js';
+import { faultsOf, id as idRule, type FieldFault } from '../shared/rules.js';
+import { encodeToken } from '../shared/token.js';
+import type { Sent } from './command-sender.js';
+import type { CommandInput, CommandPayload, CommandStatus, UserError } from './command-payload.js';
+import type { Context } from './context.js';
+
+export interface MutationOptions<Payload> {
+  /** Who sends it. */
+  senderId: string;
+  /**
+   * The command's payload from the input, not yet checked. What the caller left to us is derived from its id, so that a
+   * retry is the same command.
+   * @param derived the id for the new thing, when the caller chose none
+   */
+  payload: (derived: string) => Payload;
+  /** Where a field of the command comes from a field of the input with another name. */
+  renamed?: Partial<Record<keyof Payload & string, string>>;
+  /** Faults that were found in fields that the command does not have. */
+  faults?: FieldFault[];
+  /** Fields of the input to tell a retry by, where they are not simply the input's own. */
+  fingerprinted?: Record<string, unknown>;
+}
+
+/** What came of it, in the fields of a `CommandPayload`. */
+export interface Receipt extends CommandPayload {
+  /** The outcome had been recorded before: this was a retry. */
+  replayed: boolean;
+}
+
+export async function runCommand<Payload>(
+  context: Context,
+  definition: CommandDefinition<string, Payload>,
+  input: CommandInput,
+  options: MutationOptions<Payload>,
+): Promise<Receipt> {
+  const givenId = input.commandId === null || input.commandId === undefined ? null : idRule.safeParse(input.commandId);
+  const commandId = givenId?.success ? givenId.data : newId();
+  const checked = definition.schema.safeParse(options.payload(derivedId(options.senderId, commandId)));
+  const faults = [
+    ...(options.faults ?? []),
+    ...(checked.success ? [] : faultsOf(checked.error)).map(({ code, field: [first, ...rest] }) => ({
+      code,
+      field: [options.renamed?.[first as keyof Payload & string] ?? first!, ...rest],
+    })),
+    ...(givenId?.success === false ? [{ code: 'INVALID' as const, field: ['commandId'] }] : []),
+  ];
+  if (!checked.success || faults.length > 0) return refusedAtTheDoor(faults);
+
+  const sent = await context.services.commands.send(
+    definition,
+    {
+      name: definition.name,
+      commandId,
+      fingerprint: fingerprint(definition.name, options.fingerprinted ?? { ...input }),
+      sentAt: new Date().toISOString(),
+      correlationId: context.correlationId,
+      causationId: null,
+      traceparent: context.traceparent,
+      payload: checked.data,
+    },
+    input.waitFor !== 'ACCEPTED',
+  );
+  const known = sent.status === 'ACCEPTED' && input.waitFor !== 'ACCEPTED' ? await lookUp(context, options.senderId, commandId) : sent;
+
+  return receipt(context, commandId, known, input.waitFor === 'PROJECTED');
+}
+
+const userError = ({ code, field }: { code: ErrorCode; field: string[] | null }): UserError => ({ code, field, message: REASONS[code] });
+
+const refusedAtTheDoor = (faults: FieldFault[]): Receipt => ({
+  commandId: null,
+  status: 'REJECTED',
+  consistencyToken: null,
+  userErrors: faults.map(userError),
+  position: null,
+  replayed: false,
+});
+
+/** The outcome's message was lost, or is late: the projection may know it. */
+async function lookUp({ services: { reads } }: Context, senderId: string, commandId: string): Promise<Sent> {
+  const { space } = reads;
+  const read = await readCommand(reads.redis, space, senderId, commandId).catch(() => null); // Not knowing is ACCEPTED.
+  if (!read?.value) return { status: 'ACCEPTED' };
+  const { position, refusal } = read.value;
+  if (refusal) return { status: 'REJECTED', epoch: space.epoch, position, ...refusal, replayed: true };
+
+  return { status: 'COMMITTED', epoch: space.epoch, position, version: null, replayed: true };
+}
+
+async function receipt(context: Context, commandId: string, sent: Sent, isToBeProjected: boolean): Promise<Receipt> {
+  // What is parked is kept for an operator, who may run it yet: accepted, and no more.
+  if (sent.status === 'ACCEPTED' || sent.status === 'PARKED') {
+    return { commandId, status: 'ACCEPTED', consistencyToken: null, userErrors: [], position: null, replayed: false };
+  }
+  const { position, epoch, replayed } = sent;
+  context.consistency.settled(position);
+  const consistencyToken = encodeToken({ epoch, position });
+  if (sent.status === 'REJECTED') {
+    return { commandId, status: 'REJECTED', consistencyToken, userErrors: [userError(sent)], position, replayed };
+  }
+  const status: CommandStatus = isToBeProjected && (await isProjected(context, position)) ? 'PROJECTED' : 'COMMITTED';
+
+  return { commandId, status, consistencyToken, userErrors: [], position, replayed };
+}
+
+/** Waits until every projection has applied the position; false when the deadline came first. */
+async function isProjected({ services: { reads }, consistency }: Context, position: number): Promise<boolean> {
+  try {
+    const waits = allShards(reads.space).map((shard) =>
+      reads.read(consistency, shard, (redis, space) => readApplied(redis, space, shard), { floor: position }),
+    );
+
+    return (await Promise.all(waits)).every(({ applied }) => applied >= position);
+  } catch (error) {
+    // It is committed all the same, and that is what the receipt says.
+    if (error instanceof GraphQLError && (error.extensions.code === 'NOT_CAUGHT_UP' || error.extensions.code === 'UNAVAILABLE'))
+      return false;
+    throw error;
+  }
+}
+
+/** What the caller put in, digested: its own fields only, so that a retry is known whatever else we add. */
+function fingerprint(name: string, { commandId: _, waitFor: __, ...fields }: Record<string, unknown>): string {
+  const sorted = Object.entries(fields)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+
+  return createHash('sha256')
+    .update(JSON.stringify([name, sorted]))
+    .digest('base64url');
+}

@@ -1,0 +1,7 @@
+import { ID, Field, InterfaceType } from 'type-graphql';
+
+@InterfaceType()
+export abstract class Node {
+  @Field(() => ID)
+  id!: string;
+}

@@ -1,0 +1,98 @@
+/**
+ * Reads that wait: a read gets its data and the position that the data is as of, in one step. If that is not enough, it is
+ * read again when the shard is heard to have moved on (or a moment later, in case that was not heard), until the deadline.
+ */
+import type { Redis } from 'ioredis';
+import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
+import type { Consistency } from './consistency.js';
+import { fault } from './errors.js';
+import type { Progress } from './progress.js';
+
+/** Between reads when nothing is heard, in milliseconds: doubles up to the last. */
+const FIRST_BACKOFF_MS = 50;
+const LAST_BACKOFF_MS = 400;
+
+export interface ReadOptions<T> {
+  /** At least as of this position; the operation's own demand when it is higher. */
+  floor?: number;
+  /** What else must be true of what was read. */
+  accept?: (value: T) => boolean;
+}
+
+export class Reads {
+  constructor(
+    readonly redis: Redis,
+    private readonly progress: Progress,
+    private readonly currentSpace: () => Space | null,
+  ) {}
+
+  /** @throws UNAVAILABLE while nobody has told the epoch */
+  get space(): Space {
+    const space = this.currentSpace();
+    if (!space) throw fault('UNAVAILABLE', 'The read side has not been heard of yet.', { http: 503 });
+
+    return space;
+  }
+
+  /**
+   * @returns what was read, and the position that it is as of
+   * @throws NOT_CAUGHT_UP at the deadline, UNAVAILABLE when Redis does not answer
+   */
+  async read<T>(
+    consistency: Consistency,
+    shard: Shard,
+    run: (redis: Redis, space: Space) => Promise<Snapshot<T>>,
+    { floor = 0, accept = () => true }: ReadOptions<T> = {},
+  ): Promise<{ value: T; applied: number }> {
+    const name = shardName(shard);
+    const wanted = Math.max(floor, consistency.floor);
+    const start = performance.now();
+    for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(2 * backoff, LAST_BACKOFF_MS)) {
+      const known = this.progress.known(name);
+      const snapshot = await this.ask(run);
+      const { applied, target, value } = snapshot;
+      // Below its target a shard is being built, and has not even what was there long ago.
+      const needed = Math.max(wanted, target);
+      const isThere = applied >= 0;
+      if (isThere && applied >= needed && accept(value)) {
+        consistency.saw(applied, this.progress.lagMs(applied));
+        return { value, applied };
+      }
+      const now = performance.now();
+      const left = consistency.deadlineFrom(start) - now;
+      if (left <= 0) {
+        if (consistency.staleOk && isThere && applied >= target) {
+          consistency.satisfied = false;
+          consistency.saw(applied, this.progress.lagMs(applied));
+          return { value, applied };
+        }
+        throw fault('NOT_CAUGHT_UP', notCaughtUp(name, applied, wanted, target), {
+          shard: name,
+          applied: String(applied),
+          wanted: String(needed),
+        });
+      }
+      // What was heard while the read was under way may be the very thing that it missed.
+      const justHeard = this.progress.known(name) >= needed && known < needed;
+      if (!justHeard) await this.progress.wait(name, applied >= needed ? applied + 1 : needed, Math.min(backoff, left));
+      consistency.waitedMs = Math.max(consistency.waitedMs, performance.now() - start);
+    }
+  }
+
+  private async ask<T>(run: (redis: Redis, space: Space) => Promise<Snapshot<T>>): Promise<Snapshot<T>> {
+    const { space } = this;
+    try {
+      return await run(this.redis, space);
+    } catch (error) {
+      if (this.redis.status === 'ready' && !/timed out|Connection is closed|LOADING/i.test((error as Error).message)) throw error;
+      throw fault('UNAVAILABLE', 'The projections do not answer.');
+    }
+  }
+}
+
+function notCaughtUp(shard: string, applied: number, wanted: number, target: number): string {
+  if (applied < 0) return `The projection ${shard} is not there yet.`;
+  if (applied < target) return `The projection ${shard} is being built: it has applied ${applied} of ${target}.`;
+
+  return `The projection ${shard} has applied position ${applied}, and ${wanted} was asked for.`;
+}

@@ -1,0 +1,161 @@
+/** A gateway: everything behind its one port. */
+import fastifyCookie from '@fastify/cookie';
+import fastifyCors from '@fastify/cors';
+import fastify from 'fastify';
+import { Redis } from 'ioredis';
+import { ConfigError, type settings } from '../shared/config.js';
+import { connectNats } from '../shared/jetstream.js';
+import type { Logger } from '../shared/log.js';
+import { readiness, type Service } from '../shared/service.js';
+import { epochKey, shardName, type Space } from '../read-side/shard.js';
+import { allShards } from '../read-side/progress.js';
+import type { z } from 'zod';
+import { Passwords } from './authors/passwords.js';
+import { CommandSender } from './command-sender.js';
+import { CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
+import type { Services } from './context.js';
+import { serveHttp } from './http.js';
+import { serveIde } from './ide.js';
+import { Progress } from './progress.js';
+import { Reads } from './reads.js';
+import { createSchema } from './schema.js';
+import { Sessions } from './sessions.js';
+import { TimelineFeed } from './timelines/timeline-feed.js';
+import { serveWebsocket } from './websocket.js';
+
+export const GATEWAY_SETTINGS = [
+  'NATS_URL',
+  'REDIS_URL',
+  'NAMESPACE',
+  'HOST',
+  'PORT',
+  'LANES',
+  'SHARDS',
+  'SIGNING_KEY',
+  'ACCESS_TOKEN_HOURS',
+  'COMMIT_DEADLINE_MS',
+  'READ_DEADLINE_MS',
+  'ALLOWED_ORIGINS',
+  'LOG_LEVEL',
+] as const;
+export type GatewayConfig = { [K in (typeof GATEWAY_SETTINGS)[number]]: z.output<(typeof settings)[K]> };
+
+const MOST_BYTES_IN_A_BODY = 256 * 1024;
+const RETRY_MS = 250;
+
+export async function startGateway(config: GatewayConfig, log: Logger): Promise<Service> {
+  const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
+  const app = fastify({ bodyLimit: MOST_BYTES_IN_A_BODY, forceCloseConnections: 'idle', routerOptions: { maxParamLength: 200 } });
+  let waitsFor = () => ['NATS'];
+  app.get('/healthz', () => ({ alive: true }));
+  app.get('/readyz', (_, reply) => {
+    const { status, body } = readiness({ waitsFor: () => waitsFor() });
+    return reply.code(status).send(body);
+  });
+  await app.register(fastifyCookie);
+  if (config.ALLOWED_ORIGINS.length > 0) {
+    const ours = [CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER];
+    await app.register(fastifyCors, {
+      origin: config.ALLOWED_ORIGINS,
+      allowedHeaders: ['content-type', 'authorization', 'apollo-require-preflight', 'x-request-id', ...ours],
+      exposedHeaders: [CONSISTENCY_HEADER, 'x-request-id'],
+    });
+  }
+
+  // A read that Redis does not answer is told so at once: nothing waits in a queue here.
+  const redis = new Redis(config.REDIS_URL, {
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    commandTimeout: 2 * config.READ_DEADLINE_MS,
+    retryStrategy: (n) => Math.min(50 * n, 500),
+  });
+  redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
+  const nats = await connectNats(config.NATS_URL, 'gateway');
+
+  let space: Space | null = null;
+  const setEpoch = (epoch: string) => {
+    if (space?.epoch === epoch) return;
+    space = { namespace, epoch, shards };
+    log.info({ epoch }, 'the journal’s epoch');
+  };
+  const progress = new Progress(nats, namespace, log);
+  progress.onEpoch = setEpoch;
+  // The read side may be away: Redis knows the last epoch, and reads go on.
+  redis.on('ready', () => {
+    redis.get(epochKey(namespace)).then(
+      (epoch) => epoch && !space && setEpoch(epoch),
+      (error: unknown) => log.warn({ err: error }, 'epoch'),
+    );
+  });
+
+  const reads = new Reads(redis, progress, () => space);
+  const commands = new CommandSender({ nats, namespace, lanes, commitDeadlineMs: config.COMMIT_DEADLINE_MS, log });
+  const services: Services = {
+    reads,
+    commands,
+    sessions: new Sessions(config.SIGNING_KEY, namespace, config.ACCESS_TOKEN_HOURS),
+    passwords: new Passwords(nats, namespace),
+    timelineFeed: new TimelineFeed(reads, progress, log),
+    log,
+  };
+  let stream: string | null = 'the stream of commands';
+  const prepared = (async () => {
+    while (stream && !nats.connection.isClosed()) {
+      try {
+        await commands.prepare();
+        stream = null;
+      } catch (error) {
+        stream = `the stream of commands (${(error as Error).message})`;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  })();
+
+  const schema = createSchema();
+  const http = await serveHttp(app, schema, services, config);
+  serveIde(app);
+  const websocket = serveWebsocket(app.server, schema, services, config);
+
+  /** Before the first read: afterwards reads go on without the read side, so it is not waited for again. */
+  let isReadSideSeen = false;
+  waitsFor = () => {
+    const waiting: string[] = [];
+    if (!nats.isConnected()) waiting.push('NATS');
+    if (redis.status !== 'ready') waiting.push('Redis');
+    if (stream) waiting.push(stream);
+    if (!isReadSideSeen) {
+      const unseen = space
+        ? allShards(space)
+            .map(shardName)
+            .filter((name) => progress.known(name) < 0)
+        : ['all shards'];
+      isReadSideSeen = unseen.length === 0;
+      if (!isReadSideSeen)
+        waiting.push(`the read side: nothing was heard of ${unseen.length > 3 ? `${unseen.length} shards` : unseen.join(', ')}`);
+    }
+
+    return waiting;
+  };
+
+  try {
+    await app.listen({ port: config.PORT, host: config.HOST });
+  } catch (error) {
+    redis.disconnect();
+    await nats.close();
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') throw new ConfigError(`PORT ${config.PORT} is in use`);
+    throw error;
+  }
+
+  return {
+    waitsFor: () => waitsFor(),
+    stop: async () => {
+      // New work first, then what is under way, then what that needs.
+      await websocket.stop();
+      await app.close();
+      await http.stop();
+      await nats.close();
+      await prepared;
+      redis.disconnect();
+    },
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * Who is that, whom do they follow, who follows them, and what did they post? Asked by author id, or by username.
+ *
+ * | key                  | what                                                                      |
+ * |----------------------|---------------------------------------------------------------------------|
+ * | author:ID            | hash; `profile`: JSON of an `AuthorProfile` without its id                |
+ * | username:NAME        | the id of the author with this username, in lower case                    |
+ * | followers:ID         | sorted set of packed author ids, by the position of the follow            |
+ * | following:ID         | likewise                                                                  |
+ * | cheeps:ID            | sorted set of packed cheep ids, by the position of the post               |
+ */
+import type { Redis } from 'ioredis';
+import type { Profile } from '../../shared/messages/author.js';
+import { askPage, decodePage, type Page, type PageRequest } from '../list.js';
+import { packId, readShard, shardOf, type Snapshot, type Shard, type Space } from '../shard.js';
+
+export const AUTHORS = { name: 'authors', version: 1 };
+
+export const authorKey = (id: string) => `author:${id}`;
+export const usernameKey = (username: string) => `username:${username.toLowerCase()}`;
+export const followersKey = (id: string) => `followers:${id}`;
+export const followingKey = (id: string) => `following:${id}`;
+export const cheepsKey = (id: string) => `cheeps:${id}`;
+
+export interface AuthorProfile extends Profile {
+  id: string;
+  version: number;
+  username: string;
+  email: string;
+  signedUpAt: string;
+}
+
+/** What else can be asked about an author in the same read. */
+export const AUTHOR_PARTS = ['followersCount', 'followingCount', 'cheepsCount', 'isFollowedByViewer'] as const;
+export type AuthorPart = (typeof AUTHOR_PARTS)[number];
+
+export interface AuthorRow extends AuthorProfile {
+  followersCount?: number;
+  followingCount?: number;
+  cheepsCount?: number;
+  isFollowedByViewer?: boolean | null;
+}
+
+export const authorShard = (id: string, space: Space): Shard => shardOf(AUTHORS, id, space);
+export const usernameShard = (username: string, space: Space): Shard => shardOf(AUTHORS, username.toLowerCase(), space);
+
+/** Authors of one shard, in the order of `ids`; null where there is none. `viewerId` is whose `isFollowedByViewer` is asked. */
+export function readAuthors(
+  redis: Redis,
+  space: Space,
+  shard: Shard,
+  ids: string[],
+  parts: ReadonlySet<AuthorPart>,
+  viewerId: string | null,
+): Promise<Snapshot<(AuthorRow | null)[]>> {
+  const asked = AUTHOR_PARTS.filter((part) => parts.has(part) && (part !== 'isFollowedByViewer' || viewerId));
+
+  return readShard(
+    redis,
+    space,
+    shard,
+    (multi, key) => {
+      for (const id of ids) {
+        multi.hget(key(authorKey(id)), 'profile');
+        for (const part of asked) {
+          if (part === 'followersCount') multi.zcard(key(followersKey(id)));
+          if (part === 'followingCount') multi.zcard(key(followingKey(id)));
+          if (part === 'cheepsCount') multi.zcard(key(cheepsKey(id)));
+          if (part === 'isFollowedByViewer') multi.zscore(key(followersKey(id)), packId(viewerId!));
+        }
+      }
+    },
+    (replies) =>
+      ids.map((id, i) => {
+        const [profile, ...values] = replies.slice(i * (1 + asked.length), (i + 1) * (1 + asked.length));
+        if (profile === null) return null;
+        const row: AuthorRow = { id, ...(JSON.parse(profile as string) as Omit<AuthorProfile, 'id'>), isFollowedByViewer: null };
+        asked.forEach((part, j) => {
+          if (part === 'isFollowedByViewer') row[part] = values[j] !== null;
+          else row[part] = Number(values[j]);
+        });
+
+        return row;
+      }),
+  );
+}
+
+/** The id of the author with this username, in any case; null when there is none. */
+export function readAuthorIdByUsername(redis: Redis, space: Space, username: string): Promise<Snapshot<string | null>> {
+  return readShard(
+    redis,
+    space,
+    usernameShard(username, space),
+    (multi, key) => multi.get(key(usernameKey(username))),
+    ([id]) => id as string | null,
+  );
+}
+
+const readList =
+  (keyOf: (id: string) => string) =>
+  (redis: Redis, space: Space, authorId: string, request: PageRequest): Promise<Snapshot<Page>> =>
+    readShard(
+      redis,
+      space,
+      authorShard(authorId, space),
+      (multi, key) => askPage(multi, key(keyOf(authorId)), request, 'newest first'),
+      (replies) => decodePage(replies, request),
+    );
+
+/** Author ids, the newest follow first. */
+export const readFollowers = readList(followersKey);
+/** Author ids, the newest follow first. */
+export const readFollowing = readList(followingKey);
+/** Cheep ids, newest first. */
+export const readCheepsOfAuthor = readList(cheepsKey);

@@ -1,0 +1,37 @@
+/**
+ * What came of that command? Asked by who sent it.
+ *
+ * | key                | what                                     |
+ * |--------------------|------------------------------------------|
+ * | command:SENDER:ID  | JSON of a `CommandRow` without its id    |
+ */
+import type { Redis } from 'ioredis';
+import type { ErrorCode } from '../../shared/refused.js';
+import { readShard, shardOf, type Shard, type Snapshot, type Space } from '../shard.js';
+
+export const COMMANDS = { name: 'commands', version: 1 };
+
+export const commandKey = (senderId: string, commandId: string) => `command:${senderId}:${commandId}`;
+
+export interface CommandRow {
+  id: string;
+  name: string;
+  /** Of its journal entry. */
+  position: number;
+  settledAt: string;
+  /** Null when it was done. */
+  refusal: { code: ErrorCode; field: string[] | null } | null;
+}
+
+export const commandShard = (senderId: string, space: Space): Shard => shardOf(COMMANDS, senderId, space);
+
+/** Null for what was never received, is not settled yet, or is somebody else's. */
+export function readCommand(redis: Redis, space: Space, senderId: string, commandId: string): Promise<Snapshot<CommandRow | null>> {
+  return readShard(
+    redis,
+    space,
+    commandShard(senderId, space),
+    (multi, key) => multi.get(key(commandKey(senderId, commandId))),
+    ([row]) => (row === null ? null : { id: commandId, ...(JSON.parse(row as string) as Omit<CommandRow, 'id'>) }),
+  );
+}

@@ -1,0 +1,43 @@
+/** The read side: keeps the projections in Redis up to date with the journal. */
+import { Redis } from 'ioredis';
+import { readConfig } from '../shared/config.js';
+import { connectNats } from '../shared/jetstream.js';
+import { createLog } from '../shared/log.js';
+import { runService, serveHealth } from '../shared/service.js';
+import { projections } from './projections.js';
+import { startWorker } from './worker.js';
+
+await runService('read-side', async () => {
+  const config = readConfig(['NATS_URL', 'REDIS_URL', 'NAMESPACE', 'SHARDS', 'HEALTH_PORT', 'LOG_LEVEL']);
+  const log = createLog('read-side', config.LOG_LEVEL);
+  let parts: { waitsFor(): string[] }[] = [{ waitsFor: () => ['NATS'] }];
+  const waitsFor = () => parts.flatMap((part) => part.waitsFor());
+  const health = await serveHealth({ waitsFor }, config.HEALTH_PORT);
+
+  const nats = await connectNats(config.NATS_URL, 'read-side');
+  // Commands wait for Redis as long as it takes. One that is sent again after a lost connection finds what it did the first
+  // time, because every write compares `applied`.
+  const redis = new Redis(config.REDIS_URL, { maxRetriesPerRequest: null, retryStrategy: (n) => Math.min(50 * n, 500) });
+  redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
+  const worker = startWorker({ redis, nats, namespace: config.NAMESPACE, shards: config.SHARDS, projections, log });
+  parts = [
+    { waitsFor: () => (nats.isConnected() ? [] : ['NATS']) },
+    { waitsFor: () => (redis.status === 'ready' ? [] : ['Redis']) },
+    worker,
+  ];
+
+  return {
+    log,
+    service: {
+      waitsFor,
+      stop: async () => {
+        // Without Redis there is nothing to finish, and nothing to give back.
+        if (redis.status !== 'ready') redis.disconnect();
+        await worker.stop();
+        await nats.close();
+        redis.disconnect();
+        await health.close();
+      },
+    },
+  };
+});

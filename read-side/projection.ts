@@ -1,0 +1,48 @@
+/**
+ * A projection says which events change which keys, as Redis commands; nothing here reads. The shard runs them in order,
+ * in one script with the position, so they need only be harmless when run again after a failure in the middle.
+ */
+import type { EventOf, EventType, JournalEntry } from '../shared/messages/event.js';
+import type { ProjectionId } from './shard.js';
+
+type Argument = string | number | Buffer;
+
+/** A Redis command on one key of a shard (named without the shard's prefix), or a function of the projection's `lua`. */
+export type Write = readonly [command: string, key: string, ...args: Argument[]];
+
+export interface PlacedWrite {
+  /** The id whose shard it goes to; null for all shards. */
+  id: string | null;
+  write: Write;
+}
+
+/** In the shard that is asked about `id`. */
+export const at = (id: string, ...write: Write): PlacedWrite => ({ id, write });
+/** In every shard. */
+export const everywhere = (...write: Write): PlacedWrite => ({ id: null, write });
+
+type Handlers = { [Type in EventType]?: (event: EventOf<Type>, entry: JournalEntry) => PlacedWrite[] };
+
+export interface Projection {
+  id: ProjectionId;
+  /** Lua functions that writes can name besides Redis's commands, as fields of the table `functions`. */
+  lua: string;
+  writes(entry: JournalEntry): PlacedWrite[];
+}
+
+/**
+ * @param handlers what each type of event changes; types that are not named change nothing
+ * @param lua see `Projection.lua`: `functions.NAME = function(position, key, …) … return KEYS_TOUCHED end`, where `key(name)`
+ *   makes a key of the shard and `log(position, …)` appends to the shard's log of changes
+ */
+export function defineProjection(id: ProjectionId, handlers: Handlers, lua = ''): Projection {
+  return {
+    id,
+    lua,
+    writes(entry) {
+      const handler = handlers[entry.event.type] as ((event: unknown, entry: JournalEntry) => PlacedWrite[]) | undefined;
+
+      return handler?.(entry.event, entry) ?? [];
+    },
+  };
+}

@@ -1,0 +1,318 @@
+/**
+ * A read-side process: it shares the shards evenly with the others, by leases in Redis, and keeps its own up to date.
+ *
+ * A lease only spares two processes the same work; correctness is in `applied`, which every write compares. All shards that
+ * are up to date share one pump; those that have just been taken, or must build themselves from the beginning, get one of
+ * their own until they have caught up.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { pause } from '../shared/follow.js';
+import { askJournalHead } from '../shared/journal-requests.js';
+import type { Nats } from '../shared/jetstream.js';
+import type { Logger } from '../shared/log.js';
+import { natsNames } from '../shared/names.js';
+import { createApply, type Apply } from './apply.js';
+import type { ProgressMessage } from './progress.js';
+import type { Projection } from './projection.js';
+import { Pump, type PumpedShard } from './pump.js';
+import { APPLIED, epochKey, prefixOf, shardName, TARGET, type Shard, type Space } from './shard.js';
+
+export interface WorkerOptions {
+  redis: Redis;
+  nats: Nats;
+  namespace: string;
+  shards: number;
+  projections: Projection[];
+  log: Logger;
+}
+
+export interface Worker {
+  waitsFor(): string[];
+  stop(): Promise<void>;
+}
+
+/** A process that is silent for this long loses its shards to the others. */
+const LEASE_MS = 5_000;
+/** Leases are renewed, progress is told again, and free shards are looked for. */
+const TICK_MS = 1_000;
+const RETRY_MS = 250;
+/** A shard that stopped at an entry tries again after this long, in case what it stopped at was mended. */
+const STOPPED_RETRY_MS = 5_000;
+
+interface Owned extends PumpedShard {
+  pump: Pump | null;
+  target: number;
+  stopped: { cause: Error; until: number } | null;
+}
+
+// Each takes what is free or already its own: KEYS are leases, ARGV[1] the process, ARGV[2] milliseconds.
+const LEASE = `
+local mine = {}
+for i, key in ipairs(KEYS) do
+  local owner = redis.call('GET', key)
+  if not owner or owner == ARGV[1] then
+    redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+    mine[i] = 1
+  else
+    mine[i] = 0
+  end
+end
+return mine`;
+const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
+
+export function startWorker(options: WorkerOptions): Worker {
+  const worker = new ReadSideWorker(options);
+  const stopping = new AbortController();
+  const done = worker.run(stopping.signal);
+
+  return {
+    waitsFor: () => worker.waitsFor(),
+    stop: async () => {
+      stopping.abort();
+      await done;
+    },
+  };
+}
+
+class ReadSideWorker {
+  private readonly id = randomUUID();
+  private readonly owned = new Map<string, Owned>();
+  private readonly pumps = new Set<Pump>();
+  /** The pump of all shards that are up to date. */
+  private main: Pump | null = null;
+  private space: Space | null = null;
+  private apply: Apply | null = null;
+  private hasTicked = false;
+
+  constructor(private readonly options: WorkerOptions) {}
+
+  waitsFor(): string[] {
+    if (!this.space) return ['the journal’s epoch (from the write side, or Redis)'];
+    if (!this.hasTicked) return ['Redis'];
+
+    return [...this.owned.values()].flatMap((owned) => {
+      const name = shardName(owned.shard);
+      if (owned.stopped) return [`shard ${name} stopped at position ${owned.applied}: ${reason(owned.stopped.cause)}`];
+      if (owned.applied < owned.target) return [`shard ${name} is being built: ${owned.applied} of ${owned.target}`];
+      return owned.pump?.isOpen() ? [] : [`shard ${name}: the stream of events`];
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { log } = this.options;
+    while (!signal.aborted) {
+      try {
+        this.space ??= await this.findSpace();
+        await this.tick(this.space);
+        this.hasTicked = true;
+        await pause(TICK_MS, signal);
+      } catch (error) {
+        log.warn({ err: error }, 'could not look after the shards, trying again');
+        await pause(RETRY_MS, signal);
+      }
+    }
+    await Promise.all([...this.pumps].map((pump) => pump.stop()));
+    await this.release([...this.owned.keys()]).catch((error: unknown) => log.warn({ err: error }, 'leases will run out by themselves'));
+  }
+
+  /** The write side knows the epoch; when it is away, Redis knows the last one. */
+  private async findSpace(): Promise<Space> {
+    const { nats, redis, namespace, shards, projections, log } = this.options;
+    const head = await askJournalHead(nats, natsNames(namespace)).catch((error: unknown) => {
+      log.warn({ err: error }, 'no write side tells the epoch');
+      return null;
+    });
+    const epoch = head?.epoch ?? (await redis.get(epochKey(namespace)));
+    if (!epoch) throw new Error('nobody knows the epoch yet');
+    const space = { namespace, epoch, shards };
+    // How many shards there are decides where everything is.
+    const begunWith = await redis.set(`${namespace}:${epoch}:shards`, shards, 'NX', 'GET');
+    if (begunWith !== null && Number(begunWith) !== shards) {
+      throw new Error(`the projections were begun with SHARDS=${begunWith}, and this process has SHARDS=${shards}`);
+    }
+    if (head) await redis.set(epochKey(namespace), epoch);
+    this.apply = createApply(redis, space, projections);
+
+    return space;
+  }
+
+  // ---- Once a second ----
+
+  private async tick(space: Space): Promise<void> {
+    await this.share(space);
+    this.report(space, [...this.owned.values()]);
+    const idle = [...this.owned.values()].filter((owned) => !owned.pump && (!owned.stopped || owned.stopped.until <= Date.now()));
+    if (idle.length > 0) await this.begin(space, idle);
+  }
+
+  /** Renews the leases, gives back what is over an even share, and takes what is free up to it. */
+  private async share(space: Space): Promise<void> {
+    const { redis, projections, log } = this.options;
+    const all = projections.flatMap((projection) =>
+      Array.from({ length: space.shards }, (_, number) => ({ shard: { projection: projection.id, number }, projection })),
+    );
+    const members = `${space.namespace}:read-sides`;
+    const now = Date.now();
+    const results = await redis
+      .multi()
+      .zadd(members, now, this.id)
+      .zremrangebyscore(members, '-inf', now - LEASE_MS)
+      .zcard(members)
+      .exec();
+    const processes = Number(results?.[2]?.[1] ?? 1);
+    const share = Math.ceil(all.length / Math.max(1, processes));
+
+    const surplus = [...this.owned.keys()].slice(share);
+    if (surplus.length > 0) await this.release(surplus);
+
+    const kept = await this.lease(
+      space,
+      [...this.owned.values()].map((owned) => owned.shard),
+    );
+    const lost = [...this.owned.keys()].filter((_, i) => !kept[i]);
+    for (const name of lost) await this.drop(name);
+
+    const candidates = all.filter(({ shard }) => !this.owned.has(shardName(shard)));
+    // Begin at a place of one's own, so that processes which start together do not all ask for the same ones.
+    const offset = Number.parseInt(this.id.slice(0, 4), 16) % Math.max(1, candidates.length);
+    const wanted = [...candidates.slice(offset), ...candidates.slice(0, offset)];
+    const taken: string[] = [];
+    for (const candidate of wanted) {
+      if (this.owned.size >= share) break;
+      const [got] = await this.lease(space, [candidate.shard]);
+      if (!got) continue;
+      this.owned.set(shardName(candidate.shard), { ...candidate, applied: -1, target: 0, pump: null, stopped: null });
+      taken.push(shardName(candidate.shard));
+    }
+    if (surplus.length || lost.length || taken.length) log.info({ processes, owned: this.owned.size, taken, surplus, lost }, 'shards');
+  }
+
+  private leaseKey = (space: Space, shard: Shard) => `${prefixOf(space, shard)}lease`;
+
+  private async lease(space: Space, shards: Shard[]): Promise<boolean[]> {
+    // One call a shard: in a cluster they are different slots.
+    const results = await Promise.all(
+      shards.map((shard) => this.options.redis.eval(LEASE, 1, this.leaseKey(space, shard), this.id, LEASE_MS)),
+    );
+
+    return results.map((result) => (result as number[])[0] === 1);
+  }
+
+  private async release(names: string[]): Promise<void> {
+    const { redis, namespace } = this.options;
+    for (const name of names) {
+      const owned = this.owned.get(name);
+      await this.drop(name);
+      if (owned && this.space) await redis.eval(RELEASE, 1, this.leaseKey(this.space, owned.shard), this.id);
+    }
+    if (this.owned.size === 0) await redis.zrem(`${namespace}:read-sides`, this.id);
+  }
+
+  /** Lets go of a shard, after the batch under way. */
+  private async drop(name: string): Promise<void> {
+    const pump = this.owned.get(name)?.pump;
+    this.owned.delete(name);
+    if (!pump) return;
+    pump.leave(name);
+    if (pump.shards.size === 0) await this.retire(pump);
+  }
+
+  private async retire(pump: Pump): Promise<void> {
+    this.pumps.delete(pump);
+    if (this.main === pump) this.main = null;
+    await pump.stop();
+  }
+
+  // ---- Keeping up ----
+
+  /** Gives shards a pump, from where they stand; a shard that has never been is begun. */
+  private async begin(space: Space, idle: Owned[]): Promise<void> {
+    const { redis, nats, log } = this.options;
+    const standing = await Promise.all(
+      idle.map(({ shard }) => redis.mget(prefixOf(space, shard) + APPLIED, prefixOf(space, shard) + TARGET)),
+    );
+    if (standing.some(([applied]) => applied === null)) {
+      const head = await askJournalHead(nats, natsNames(space.namespace));
+      if (head.epoch !== space.epoch) {
+        log.fatal({ epoch: space.epoch, newEpoch: head.epoch }, 'the journal has a new epoch, starting over');
+        process.kill(process.pid, 'SIGTERM');
+        return;
+      }
+      for (const [i, { shard }] of idle.entries()) {
+        if (standing[i]![0] !== null) continue;
+        const prefix = prefixOf(space, shard);
+        // The target first: whoever sees `applied` must know that it is not the whole yet.
+        await redis
+          .multi()
+          .set(prefix + TARGET, head.position)
+          .set(prefix + APPLIED, 0, 'NX')
+          .exec();
+        standing[i] = ['0', String(head.position)];
+        log.info({ shard: shardName(shard), target: head.position }, 'a shard builds itself');
+      }
+    }
+    idle.forEach((owned, i) => {
+      owned.applied = Number(standing[i]![0]);
+      owned.target = Number(standing[i]![1] ?? 0);
+      owned.stopped = null;
+    });
+    const alive = idle.filter((owned) => this.owned.get(shardName(owned.shard)) === owned);
+    if (alive.length === 0) return;
+    const pump: Pump = new Pump(
+      {
+        nats,
+        space,
+        apply: this.apply!,
+        log,
+        onApplied: (shards) => this.report(space, shards),
+        onLeft: (shard, cause) => this.left(shard as Owned, cause),
+        onBatch: (done) => this.merge(done),
+      },
+      alive,
+    );
+    this.pumps.add(pump);
+    for (const owned of alive) owned.pump = pump;
+    this.merge(pump);
+  }
+
+  /** A pump that has caught up with the main one hands its shards over to it. */
+  private merge(pump: Pump): void {
+    this.main ??= pump;
+    if (pump === this.main || !this.pumps.has(pump) || [...pump.shards.values()].some((s) => s.applied < this.main!.taken)) return;
+    for (const shard of pump.shards.values()) {
+      this.main.join(shard);
+      (shard as Owned).pump = this.main;
+    }
+    pump.shards.clear();
+    this.pumps.delete(pump);
+    void pump.stop();
+  }
+
+  private left(owned: Owned, cause: 'moved' | Error): void {
+    const { log } = this.options;
+    const { pump } = owned;
+    const name = shardName(owned.shard);
+    owned.pump = null;
+    if (cause === 'moved') {
+      log.warn({ shard: name, applied: owned.applied }, 'somebody else has moved this shard, looking again');
+    } else {
+      owned.stopped = { cause, until: Date.now() + STOPPED_RETRY_MS };
+      log.error({ err: cause, shard: name, applied: owned.applied }, 'a shard stopped');
+    }
+    if (pump?.shards.size === 0) void this.retire(pump);
+  }
+
+  private report(space: Space, shards: PumpedShard[]): void {
+    const standing = shards.filter(({ applied }) => applied >= 0);
+    if (standing.length === 0) return;
+    const { nats, namespace } = this.options;
+    const message: ProgressMessage = {
+      epoch: space.epoch,
+      applied: Object.fromEntries(standing.map(({ shard, applied }) => [shardName(shard), applied])),
+    };
+    nats.connection.publish(natsNames(namespace).progress, JSON.stringify(message));
+  }
+}
+
+const reason = (error: Error): string => (error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message);

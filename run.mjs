@@ -1,0 +1,374 @@
+/**
+ * The commands of this repository, behind `npm start`, `npm test`, `npm run demo`, `check` and `bench`.
+ *
+ * What they promise:
+ * - They need Node 20 and npm. The packages, Node 24, and on Debian the three servers are fetched when they are missing.
+ * - Servers are private: own ports, own data; nothing on the standard ports is used or disturbed.
+ * - TERM, HUP or Ctrl-C once stops everything in order, twice at once. However this process ends, by kill -9 too, and
+ *   if npm is killed over our head, nothing that it started is left running, and the next start works.
+ * - A data folder has one system at a time; a second start says who is there.
+ *
+ * No dependencies, since it runs before there are any, and in what Node 20 understands.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Child, describe, isStopping, launch, must, stopAll } from './stack/children.mjs';
+import { tryLock } from './stack/lock.mjs';
+import { prepare } from './stack/prepare.mjs';
+import { becomesFree, freePort, isAlive, removeAbandonedFolders, serverNames, startStack, temporaryFolder } from './stack/stack.mjs';
+import { complain, Failure, say, seconds } from './stack/tell.mjs';
+
+/**
+ * What `npm run check` runs, with Node 24 and in the checkout: a name, then the arguments.
+ *
+ * @type {[string, ...string[]][]}
+ */
+const checks = [
+  ['format', 'node_modules/prettier/bin/prettier.cjs', '--check', '.'],
+  ['lint', 'node_modules/eslint/bin/eslint.js', '.'],
+  ['types', 'node_modules/typescript/bin/tsc', '--noEmit'],
+  ['imports', 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'shared', 'write-side', 'read-side', 'gateway'],
+  ['schema', '--import', '@swc-node/register/esm-register', 'gateway/emit-schema.ts', '--check'],
+  ['operations', 'node_modules/@graphql-codegen/cli/esm/bin.js', '--check'],
+];
+
+/** The services, in the order in which they are stopped. */
+const services = ['gateway', 'write-side', 'read-side'];
+const stopOrder = ['test', 'demo', 'bench', 'migrations', ...services];
+
+/** An option for Node. Jest hands it on to its workers, which would otherwise go on when jest is killed. */
+const endingWithParent = `--import=data:text/javascript,
+  const parent = process.ppid;
+  setInterval(() => process.ppid === parent || process.exit(1), 500).unref();`.replaceAll('\n', '');
+
+const readyMs = 90_000;
+const echoMs = 250;
+const root = dirname(fileURLToPath(import.meta.url));
+
+const commands = { start, test, demo: () => drive('demo'), check, bench: () => drive('bench') };
+
+/**
+ * @typedef {import('./stack/stack.mjs').ServerName} ServerName
+ * @typedef {Partial<Record<ServerName, string>>} Urls
+ */
+
+// ---- The commands
+
+/** @returns {Promise<number>} */
+async function start() {
+  const { port, dataDir, urls } = settings();
+  const address = `http://localhost:${port}/graphql`;
+  await claim(dataDir, address);
+  if (!(await becomesFree(port))) throw new Failure(`Port ${port} is taken. Another one can be given in PORT.`);
+
+  const ours = serverNames.filter((name) => urls[name] === undefined);
+  const node = await prepare(ours);
+  const { health, failed } = await startSystem({ node, dataDir, port, urls });
+  say(
+    'Cheeper is ready.',
+    `  GraphQL    ${address}`,
+    `  WebSocket  ws://localhost:${port}/graphql`,
+    `  IDE        http://localhost:${port}/`,
+    ...services.map((name) => `  health     ${health[name]}/readyz (${name})`),
+    `  data       ${dataDir}, logs in ${join(dataDir, 'logs')}`,
+  );
+
+  return failed;
+}
+
+async function test() {
+  const node = await prepare(serverNames);
+  const args = [endingWithParent, '--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...process.argv.slice(3)];
+  const code = exitCode(await launch('test', node, args, { cwd: root, terminal: true }).exit);
+  removeAbandonedFolders(); // should it have been killed before it could
+
+  return code;
+}
+
+async function check() {
+  const node = await prepare([]);
+  const waiting = [...checks];
+  let failures = 0;
+
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [name, ...args] = next;
+      const startedAt = Date.now();
+      const child = launch(name, node, args, { cwd: root });
+      const { code } = await child.exit;
+      if (code !== 0) failures++;
+      say(`${name.padEnd(10)} ${code === 0 ? 'ok' : 'FAILED'} ${seconds(startedAt)}`);
+      if (code !== 0) say(child.tail(200));
+    }
+  };
+  await Promise.all([work(), work()]);
+
+  return failures === 0 ? 0 : 1;
+}
+
+/**
+ * Runs `demo/main.ts` or `bench/main.ts` against CHEEPER_URL, or else against a throw-away system.
+ *
+ * @param {'demo' | 'bench'} name
+ */
+async function drive(name) {
+  const given = process.env['CHEEPER_URL'];
+  const node = await prepare(given ? [] : serverNames);
+  const { env, failed } = given ? { env: process.env, failed: new Promise(() => {}) } : await startThrowAway(node);
+  const args = ['--import', '@swc-node/register/esm-register', `${name}/main.ts`, ...process.argv.slice(3)];
+  const child = launch(name, node, args, { cwd: root, env, terminal: true });
+
+  return Promise.race([child.exit.then(exitCode), failed]);
+}
+
+// ---- A system: servers, migrations, services
+
+/**
+ * @param {{ node: string, dataDir: string, port: number, urls: Urls }} options
+ */
+async function startSystem({ node, dataDir, port, urls }) {
+  /** @type {(error: Error) => void} */
+  let fail = () => {};
+  /** @type {Promise<never>} */
+  const failed = new Promise((_, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => {}); // it is looked at in due course
+
+  const env = { ...process.env, ...(await serverUrls(dataDir, urls, fail)), SIGNING_KEY: signingKey(dataDir) };
+  const typescript = ['--import', '@swc-node/register/esm-register'];
+  const logFile = (/** @type {string} */ name) => join(dataDir, 'logs', `${name}.log`);
+  mkdirSync(join(dataDir, 'logs'), { recursive: true });
+
+  await must('migrations', node, [...typescript, 'write-side/migrate.ts'], { cwd: root, env, logFile: logFile('migrations') });
+
+  /** @type {Record<string, string>} */
+  const health = {};
+  const startService = async (/** @type {string} */ name) => {
+    const healthPort = name === 'gateway' ? port : await freePort();
+    const ports = name === 'gateway' ? { PORT: String(port) } : { HEALTH_PORT: String(healthPort) };
+    health[name] = `http://localhost:${healthPort}`;
+    const service = launch(name, node, [...typescript, `${name}/main.ts`], {
+      cwd: root,
+      env: { ...env, ...ports },
+      logFile: logFile(name),
+    });
+    let started = false;
+    void service.exit.then((exit) => {
+      const what = `${name} ${started ? 'ended unexpectedly' : 'did not start'} (${describe(exit)})`;
+      fail(new Failure(`${what}. The last lines of ${logFile(name)}:\n${service.tail()}`));
+    });
+    await ready(service, `http://127.0.0.1:${healthPort}/readyz`);
+    started = true;
+  };
+  await Promise.race([Promise.all(services.map(startService)), failed]);
+
+  return { env, health, failed };
+}
+
+/**
+ * Starts the servers that no URL was given for.
+ *
+ * @param {string} dataDir
+ * @param {Urls} urls
+ * @param {(error: Error) => void} giveUp
+ */
+async function serverUrls(dataDir, urls, giveUp) {
+  const servers = serverNames.filter((name) => urls[name] === undefined);
+  const stack = await startStack({ dataDir, servers, keepRunning: { report: (line) => say(line), giveUp } });
+
+  return {
+    MYSQL_URL: urls.mysql ?? `${stack.mysqlUrl}/cheeper`,
+    NATS_URL: urls.nats ?? stack.natsUrl,
+    REDIS_URL: urls.redis ?? stack.redisUrl,
+  };
+}
+
+/** @param {string} node */
+async function startThrowAway(node) {
+  const dataDir = await temporaryFolder();
+  throwAway.push(dataDir);
+  const port = await freePort();
+  say('Starting a throw-away system …');
+  const { env, failed } = await startSystem({ node, dataDir, port, urls: {} });
+
+  return { env: { ...env, CHEEPER_URL: `http://127.0.0.1:${port}` }, failed };
+}
+
+/**
+ * @param {Child} service
+ * @param {string} url
+ */
+async function ready(service, url) {
+  const deadline = Date.now() + readyMs;
+  let answer = 'it does not answer';
+  for (;;) {
+    try {
+      const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
+      if (response.ok) return;
+      answer = `${response.status} ${await response.text()}`;
+    } catch {
+      // It does not listen yet.
+    }
+    if (Date.now() > deadline) {
+      throw new Failure(`${service.name} is not ready after ${readyMs / 1000} s: ${answer}\nThe last lines of its log:\n${service.tail()}`);
+    }
+    await sleep(50);
+  }
+}
+
+// ---- Settings and the data folder
+
+function settings() {
+  const { PORT, CHEEPER_DATA, MYSQL_URL, NATS_URL, REDIS_URL } = process.env;
+  const port = Number(PORT || 4000);
+  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Failure(`PORT must be a number from 1 to 65535, not ${PORT}.`);
+
+  return {
+    port,
+    dataDir: dataFolder(resolve(CHEEPER_DATA || join(root, 'data'))),
+    urls: {
+      mysql: url('MYSQL_URL', MYSQL_URL, /^mysql:\/\/[^/\s]+\/[^/\s]+$/, 'mysql://user:password@host:3306/database'),
+      nats: url('NATS_URL', NATS_URL, /^(nats|tls):\/\/\S+$/, 'nats://host:4222'),
+      redis: url('REDIS_URL', REDIS_URL, /^rediss?:\/\/\S+$/, 'redis://host:6379'),
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string | undefined} value
+ * @param {RegExp} shape
+ * @param {string} example
+ */
+function url(name, value, shape, example) {
+  if (!value) return undefined;
+  if (!shape.test(value)) throw new Failure(`${name} must look like ${example}.`);
+
+  return value;
+}
+
+/** @param {string} path */
+function dataFolder(path) {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+
+    return realpathSync(path);
+  } catch (error) {
+    throw new Failure(`The data folder ${path} can't be made: ${/** @type {Error} */ (error).message}.`);
+  }
+}
+
+/**
+ * One system a data folder. The lock is the kernel's, on a file that we keep open, so it ends with this process; the
+ * text in the file is only for people.
+ *
+ * @param {string} dataDir
+ * @param {string} address
+ */
+async function claim(dataDir, address) {
+  const file = join(dataDir, 'running');
+  const fd = openSync(file, 'a+', 0o600);
+  if (await tryLock(fd)) {
+    ftruncateSync(fd);
+    writeSync(fd, `pid ${process.pid}, ${address}`);
+
+    return;
+  }
+
+  let holder = readFileSync(file, 'utf8');
+  for (let tries = 0; tries < 20 && !isAlive(Number(holder.match(/\d+/)?.[0])); tries++) {
+    await sleep(50); // who has just got the lock has not yet written its name over that of the one before
+    holder = readFileSync(file, 'utf8');
+  }
+  throw new Failure(`Cheeper is already running on ${dataDir}: ${holder}`);
+}
+
+/** Kept in the data folder, so that tokens outlive a restart. @param {string} dataDir */
+function signingKey(dataDir) {
+  if (process.env['SIGNING_KEY']) return process.env['SIGNING_KEY'];
+
+  const file = join(dataDir, 'signing-key');
+  if (!existsSync(file)) {
+    writeFileSync(`${file}.new`, randomBytes(32).toString('base64url'), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
+
+  return readFileSync(file, 'utf8').trim();
+}
+
+// ---- Small things
+
+/** @param {import('./stack/children.mjs').Exit} exit */
+const exitCode = ({ code, signal }) => code ?? 128 + constants.signals[signal ?? 'SIGKILL'];
+
+// ---- The end, and what leads to it
+
+/** @type {string[]} */
+const throwAway = [];
+/** @type {Promise<void> | undefined} */
+let ending;
+let signalledAt = 0;
+
+/** Stops everything in order, then exits. Only the first call counts. @param {number} code */
+function end(code) {
+  ending ??= stopAll(stopOrder).then(() => {
+    for (const folder of throwAway) rmSync(folder, { recursive: true, force: true });
+    setImmediate(() => process.exit(code)); // after those who waited for what was stopped, and clean up too
+  });
+}
+
+/** @param {NodeJS.Signals} signal */
+function onSignal(signal) {
+  const code = 128 + constants.signals[signal];
+  if (signalledAt === 0) {
+    signalledAt = Date.now();
+    if (ending === undefined) say('Stopping …');
+    end(process.argv[2] === 'start' ? 0 : code);
+  } else if (Date.now() - signalledAt > echoMs) {
+    Child.killAll();
+    process.exit(code);
+  } // else it is the same Ctrl-C: npm passes on what the terminal has told us already
+}
+
+/** npm passes on signals, but not that it was killed. */
+function endWithParent() {
+  const parent = process.ppid;
+  setInterval(() => process.ppid !== parent && end(1), echoMs).unref();
+}
+
+async function main() {
+  const command = Object.entries(commands).find(([name]) => name === process.argv[2])?.[1];
+  if (command === undefined) {
+    complain(`Usage: node run.mjs ${Object.keys(commands).join('|')} [arguments]`);
+    process.exit(2);
+  }
+
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // the terminal may go before us
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, onSignal);
+  if (process.env['npm_lifecycle_event'] !== undefined) endWithParent();
+
+  try {
+    end(await command());
+  } catch (error) {
+    if (!isStopping()) complain(error instanceof Failure ? error.message : String(/** @type {Error} */ (error).stack));
+    end(1);
+  }
+}
+
+await main();

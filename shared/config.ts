@@ -1,0 +1,93 @@
+/**
+ * Settings come from the environment and are checked once, at the start of a process: a missing or contradictory one
+ * stops the start with one clear line that names every fault, before anything is connected to.
+ */
+import { z } from 'zod';
+
+/** A setting is missing or wrong. `message` is one line, fit to be the last thing that a process says. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+const url = (protocols: string[]) =>
+  z
+    .string()
+    .refine(
+      (value) => URL.canParse(value) && protocols.includes(new URL(value).protocol),
+      `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+    );
+
+const port = z.coerce.number().int().min(1).max(65_535);
+const count = (least: number, most: number, standard: number) => z.coerce.number().int().min(least).max(most).default(standard);
+
+/** How many parts the commands are cut into. All services of a system must agree. */
+const LANES = count(1, 256, 16);
+/** How many parts each projection is cut into. All services of a system must agree. */
+const SHARDS = count(1, 256, 8);
+
+/** Every setting that exists, and its default. A service picks what it needs; all times are in milliseconds. */
+export const settings = {
+  NATS_URL: url(['nats:', 'tls:']),
+  MYSQL_URL: url(['mysql:']).refine(
+    (value) => URL.canParse(value) && /^\/\w+$/.test(new URL(value).pathname),
+    'must name a database, as in mysql://user:password@host:3306/cheeper',
+  ),
+  REDIS_URL: url(['redis:', 'rediss:']),
+  /** Goes into every name (streams, subjects, keys, locks), so that several systems can share servers. */
+  NAMESPACE: z
+    .string()
+    .regex(/^[a-z][a-z0-9_-]{0,23}$/, 'must be 1 to 24 of a-z, 0-9, _ and -, and begin with a letter')
+    .default('cheeper'),
+  PORT: port.default(4000),
+  HOST: z.string().min(1).default('0.0.0.0'),
+  HEALTH_PORT: port,
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  LANES,
+  SHARDS,
+  /** Signs access tokens, and keys the fingerprint of passwords. At least 32 characters. */
+  SIGNING_KEY: z.string().min(32, 'must have at least 32 characters'),
+  ACCESS_TOKEN_HOURS: count(1, 8_760, 24),
+  COMMIT_DEADLINE_MS: count(100, 60_000, 5_000),
+  READ_DEADLINE_MS: count(10, 60_000, 1_000),
+  /** Other origins whose pages may use the endpoint, separated by commas. They never get anything by cookie. */
+  ALLOWED_ORIGINS: z
+    .string()
+    .default('')
+    .transform((list) =>
+      list
+        .split(',')
+        .map((origin) => origin.trim())
+        .filter(Boolean),
+    )
+    .refine((list) => list.every((o) => URL.canParse(o) && new URL(o).origin === o), 'must be origins, such as https://example.org'),
+};
+
+type Settings = typeof settings;
+
+/**
+ * The named settings out of `env`, parsed.
+ * @throws ConfigError naming every setting that is missing or wrong, in one line
+ */
+export function readConfig<K extends keyof Settings>(
+  names: readonly K[],
+  env: Record<string, string | undefined> = process.env,
+): { [P in K]: z.output<Settings[P]> } {
+  const faults: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const name of names) {
+    // An empty variable is how shells and compose files say "not set".
+    const value = env[name] === '' ? undefined : env[name];
+    const parsed = settings[name].safeParse(value);
+    if (parsed.success) config[name] = parsed.data;
+    else faults.push(value === undefined ? `${name} is missing` : `${name} ${describe(parsed.error.issues[0]!, value)}`);
+  }
+  if (faults.length > 0) throw new ConfigError(`Settings: ${faults.join('; ')}`);
+
+  return config as { [P in K]: z.output<Settings[P]> };
+}
+
+function describe(issue: z.core.$ZodIssue, value: string): string {
+  const said = issue.message.startsWith('must') ? issue.message : `is not right (${issue.message})`;
+
+  return `${said}, but is ${JSON.stringify(value.replace(/\/\/[^@/]*@/, '//…@'))}`;
+}

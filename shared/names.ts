@@ -1,0 +1,48 @@
+/**
+ * Every name that this system uses on a server that it may share: streams, subjects, keys and locks. All begin with the
+ * namespace.
+ */
+export function natsNames(namespace: string) {
+  return {
+    /** Commands wait here until the write side has handled them. */
+    commands: `${namespace}_COMMANDS`,
+    command: (lane: number, name: string) => `${namespace}.commands.${lane}.${name}`,
+    commandsOfLane: (lane: number) => `${namespace}.commands.${lane}.>`,
+    allCommands: `${namespace}.commands.>`,
+
+    /** The journal, as a stream; a new epoch has a new one. A message's sequence is its entry's position. */
+    events: (epoch: string) => `${namespace}_EVENTS_${epoch}`,
+    event: (epoch: string, type: string) => `${namespace}.events.${epoch}.${type}`,
+    allEvents: (epoch: string) => `${namespace}.events.${epoch}.>`,
+
+    /** Core NATS: the outcome of a command, to the gateway that sent it. */
+    outcome: (gatewayId: string, n: number | '*') => `${namespace}.outcomes.${gatewayId}.${n}`,
+    /** Core NATS: wakes the relay after a commit. */
+    committed: `${namespace}.journal.committed`,
+    /** Core NATS: wakes those who wait for a shard. */
+    progress: `${namespace}.progress`,
+
+    /** Requests that the write side answers. */
+    authenticate: `${namespace}.authenticate`,
+    journalHead: `${namespace}.journal.head`,
+    journalRead: `${namespace}.journal.read`,
+  };
+}
+
+export type NatsNames = ReturnType<typeof natsNames>;
+
+export function lockNames(namespace: string) {
+  return {
+    lane: (lane: number) => `${namespace}.lane.${lane}`,
+    /** Held by each write-side process, one each: how they know how many they are. */
+    writer: (slot: number) => `${namespace}.writer.${slot}`,
+    relay: `${namespace}.relay`,
+  };
+}
+
+/** Headers of our messages. */
+export const HEADERS = {
+  replyTo: 'Cheeper-Reply-To',
+  position: 'Cheeper-Position',
+  entryId: 'Cheeper-Entry-Id',
+} as const;

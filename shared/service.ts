@@ -1,0 +1,88 @@
+/** What every service's `main.ts` does: check, start, answer for its health, and leave in order. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { ConfigError } from './config.js';
+import type { Logger } from './log.js';
+
+export interface Service {
+  /** What it still waits for, in words; empty when it is ready for work. */
+  waitsFor(): string[];
+  /** Finishes what it took, gives back what it holds, and closes its connections. */
+  stop(): Promise<void>;
+}
+
+/** A graceful stop that takes longer than this has gone wrong, and the process leaves without it. */
+const STOP_DEADLINE_MS = 15_000;
+
+/** Runs a service until it is told to stop (TERM, INT or HUP). */
+export async function runService(name: string, start: () => Promise<{ service: Service; log: Logger }>): Promise<void> {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < 24) fail(`${name} needs Node 24 or newer, and this is ${process.version}`);
+
+  const started = await start().catch((error: unknown) => {
+    if (error instanceof ConfigError) fail(`${name}: ${error.message}`);
+    throw error;
+  });
+  const { service, log } = started;
+  let stopping = false;
+  const stop = (signal: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    const deadline = setTimeout(() => {
+      log.error(`did not stop within ${STOP_DEADLINE_MS} ms`);
+      process.exit(1);
+    }, STOP_DEADLINE_MS);
+    service.stop().then(
+      () => {
+        clearTimeout(deadline);
+        log.info('stopped');
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.error({ err: error }, 'failed to stop in order');
+        process.exit(1);
+      },
+    );
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
+  // A bug: say so and leave, rather than go on in a state that nobody has thought of. All state is in the stores.
+  const crash = (error: unknown) => {
+    log.fatal({ err: error }, 'crashed');
+    process.exit(1);
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  log.info('started');
+}
+
+function fail(line: string): never {
+  process.stderr.write(`${line}\n`);
+  process.exit(1);
+}
+
+/** The body of `/readyz`. */
+export const readiness = (service: Pick<Service, 'waitsFor'>) => {
+  const waitsFor = service.waitsFor();
+
+  return { status: waitsFor.length === 0 ? 200 : 503, body: { ready: waitsFor.length === 0, waitsFor } };
+};
+
+/** `/healthz` (the process answers) and `/readyz` (it does its work, or says what it waits for), for services without a public port. */
+export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: number) {
+  const server = createServer((request, response) => {
+    const { status, body } =
+      request.url === '/healthz'
+        ? { status: 200, body: { alive: true } }
+        : request.url === '/readyz'
+          ? readiness(service)
+          : { status: 404, body: { error: 'There are /healthz and /readyz here.' } };
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, resolve));
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}

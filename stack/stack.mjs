@@ -1,0 +1,460 @@
+/**
+ * Private MySQL or MariaDB, NATS and Redis as child processes: own ports on 127.0.0.1, own data folders, gone when we
+ * are. For `npm start`, tests and benches; what runs on the standard ports is never touched.
+ *
+ * What is promised to callers:
+ * - `startStack` returns when every server has answered in its own protocol, or fails with the last lines of its log.
+ * - A server keeps its port until `stop`, across `kill`, `wipe` and `restart`, so that its clients find it again. Ports
+ *   are taken from below those that the kernel hands to outgoing connections: a client that knocks on the port of a
+ *   dead server in that range can end up connected to itself, and the server never gets its port back.
+ * - An initialisation of MySQL's folder that was cut short is never taken for a finished one.
+ * - MySQL is as durable as in production: without `sync_binlog` a commit may be seen before it would survive a crash.
+ *
+ * The servers have no passwords: whoever has an account on this machine can connect.
+ *
+ * No dependencies; Node 20 and later.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { rmSync, readdirSync, statSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, findProgram, isStopping, launch } from './children.mjs';
+import { Failure } from './tell.mjs';
+
+/**
+ * @typedef {import('./children.mjs').Child} Child
+ * @typedef {'mysql' | 'nats' | 'redis'} ServerName
+ *
+ * @typedef {object} Kind What there is to know about one server.
+ * @property {string[][]} programs sets of programs, each set enough to run it
+ * @property {string[]} packages Debian's packages that hold the first set
+ * @property {(port: number) => string} url
+ * @property {(program: string, folder: string, logFile: string) => Promise<void>} prepare makes its folder
+ * @property {(program: string, folder: string, port: number) => string[]} args
+ * @property {string} question what to say to it, when it doesn't speak first
+ * @property {(answer: Buffer) => boolean} isReady
+ *
+ * @typedef {object} KeepRunning
+ * @property {(line: string) => void} report
+ * @property {(error: Error) => void} giveUp
+ *
+ * @typedef {object} StackOptions
+ * @property {string} dataDir
+ * @property {ServerName[]} [servers] all three by default
+ * @property {Partial<Record<ServerName, number>>} [ports] free ones by default
+ * @property {KeepRunning} [keepRunning] a server that ends unexpectedly is started again
+ */
+
+/** @type {ServerName[]} */
+export const serverNames = ['mysql', 'nats', 'redis'];
+
+const readyMs = 60_000;
+const portMs = 1_000;
+const restartsPerMinute = 5;
+
+/** @type {Record<ServerName, Kind>} */
+const kinds = {
+  mysql: {
+    programs: [['mariadbd', 'mariadb-install-db', 'my_print_defaults'], ['mysqld']],
+    packages: ['mariadb-server-core', 'mariadb-client-core'],
+    url: (port) => `mysql://root@127.0.0.1:${port}`,
+    prepare: initialiseMysql,
+    args: mysqlArgs,
+    question: '',
+    isReady: (answer) => answer[4] === 10, // the protocol's version; a refusal has 255 there
+  },
+  nats: {
+    programs: [['nats-server']],
+    packages: ['nats-server'],
+    url: (port) => `nats://127.0.0.1:${port}`,
+    prepare: makeFolder,
+    args: (_program, folder, port) => ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', folder],
+    question: '',
+    isReady: (answer) => answer.toString().startsWith('INFO '),
+  },
+  redis: {
+    programs: [['redis-server'], ['valkey-server']],
+    packages: ['redis-server'],
+    url: (port) => `redis://127.0.0.1:${port}`,
+    prepare: makeFolder,
+    args: redisArgs,
+    question: 'PING\r\n',
+    isReady: (answer) => answer.toString().startsWith('+PONG'), // while it loads its data it says -LOADING
+  },
+};
+
+/**
+ * @param {StackOptions} options
+ */
+export async function startStack({ dataDir, servers = serverNames, ports = {}, keepRunning }) {
+  /** @type {Partial<Record<ServerName, Server>>} */
+  const running = {};
+  for (const name of servers) running[name] = new Server(name, dataDir, ports[name], keepRunning);
+  const all = Object.values(running);
+
+  const stop = async () => {
+    await Promise.all(all.map((server) => server.stop()));
+  };
+
+  const failure = (await Promise.allSettled(all.map((server) => server.start()))).find(isRejected);
+  if (failure !== undefined) {
+    await stop();
+    throw failure.reason;
+  }
+
+  /** @param {ServerName} name */
+  const the = (name) => running[name] ?? raise(`This stack has no ${name}.`);
+
+  return {
+    /** Without a database's name. */
+    get mysqlUrl() {
+      return the('mysql').url;
+    },
+    get natsUrl() {
+      return the('nats').url;
+    },
+    get redisUrl() {
+      return the('redis').url;
+    },
+    /** @param {ServerName} name */
+    url: (name) => the(name).url,
+    /** @param {ServerName} name */
+    port: (name) => the(name).port,
+    /** @param {ServerName} name */
+    pid: (name) => the(name).pid,
+    /** STOP and CONT, for example. @param {ServerName} name @param {NodeJS.Signals} signal */
+    signal: (name, signal) => the(name).signal(signal),
+    /** kill -9; returns when it is gone. @param {ServerName} name */
+    kill: (name) => the(name).kill(),
+    /** Stops it in order, if it runs, and starts it again on the same port. @param {ServerName} name */
+    restart: (name) => the(name).restart(),
+    /** kill -9, and all its data with it; `restart` starts it empty. @param {ServerName} name */
+    wipe: (name) => the(name).wipe(),
+    /** The last lines of its log. @param {ServerName} name */
+    log: (name) => the(name).tail(),
+    stop,
+  };
+}
+
+/** @typedef {Awaited<ReturnType<typeof startStack>>} Stack */
+
+/** @param {PromiseSettledResult<void>} result @returns {result is PromiseRejectedResult} */
+const isRejected = (result) => result.status === 'rejected';
+
+class Server {
+  /** @type {Child | undefined} */
+  #child;
+  /** It is gone because we wanted it so. */
+  #meantToStop = false;
+  /** @type {number[]} */
+  #restartedAt = [];
+  #folder;
+  #logFolder;
+  #kind;
+
+  /**
+   * @param {ServerName} name
+   * @param {string} dataDir
+   * @param {number | undefined} fixedPort
+   * @param {KeepRunning | undefined} keepRunning
+   */
+  constructor(name, dataDir, fixedPort, keepRunning) {
+    this.name = name;
+    this.port = fixedPort ?? 0;
+    this.fixedPort = fixedPort;
+    this.keepRunning = keepRunning;
+    this.#kind = kinds[name];
+    this.#folder = join(dataDir, name);
+    this.#logFolder = join(dataDir, 'logs');
+  }
+
+  get url() {
+    return this.#kind.url(this.port);
+  }
+
+  get pid() {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** A port that was free may be taken by the time that the server wants it: then another one is tried. */
+  async start() {
+    for (let attempt = 1; ; attempt++) {
+      if (this.fixedPort === undefined) this.port = await freePort();
+      try {
+        return await this.#launch();
+      } catch (error) {
+        if (attempt === 3 || !/address already in use/i.test(String(error))) throw error;
+      }
+    }
+  }
+
+  async stop() {
+    this.#meantToStop = true;
+    await this.#child?.stop();
+  }
+
+  async kill() {
+    this.#meantToStop = true;
+    await this.#child?.kill();
+  }
+
+  async restart() {
+    await this.stop();
+    await this.#launch();
+  }
+
+  async wipe() {
+    await this.kill();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  tail() {
+    return this.#child?.tail() ?? '';
+  }
+
+  /** @param {NodeJS.Signals} signal */
+  signal(signal) {
+    this.#child?.signal(signal);
+  }
+
+  async #launch() {
+    const program = programOf(this.name);
+    const logFile = join(this.#logFolder, `${this.name}.log`);
+    await mkdir(this.#logFolder, { recursive: true });
+    await this.#kind.prepare(program, this.#folder, logFile);
+
+    if (!(await becomesFree(this.port))) raise(`${this.name} can't have port ${this.port}: address already in use.`);
+    this.#meantToStop = false;
+    const child = launch(this.name, program, this.#kind.args(program, this.#folder, this.port), { logFile });
+    this.#child = child;
+    await this.#answered(child);
+    void child.exit.then(() => this.#ended(child));
+  }
+
+  /** @param {Child} child */
+  async #answered(child) {
+    const deadline = Date.now() + readyMs;
+    while (!(await answers(this.port, this.#kind))) {
+      const late = Date.now() > deadline;
+      if (late) await child.kill();
+      if (!child.running) raise(`${this.name} ${late ? 'does not answer' : `ended (${describe(await child.exit)})`}:\n${child.tail()}`);
+      await sleep(10);
+    }
+  }
+
+  /** @param {Child} child */
+  async #ended(child) {
+    if (this.#meantToStop || isStopping() || this.keepRunning === undefined) return;
+
+    this.keepRunning.report(`${this.name} ended unexpectedly (${describe(await child.exit)}); starting it again.`);
+    for (;;) {
+      const minuteAgo = Date.now() - 60_000;
+      this.#restartedAt = this.#restartedAt.filter((time) => time > minuteAgo);
+      const tries = this.#restartedAt.push(Date.now());
+      if (tries > restartsPerMinute) {
+        return this.keepRunning.giveUp(new Failure(`${this.name} does not keep running. The last lines of its log:\n${this.tail()}`));
+      }
+      await sleep(50 * 2 ** tries);
+      if (this.#meantToStop || isStopping()) return;
+      try {
+        await this.#launch();
+
+        return this.keepRunning.report(`${this.name} is back.`);
+      } catch {
+        // The next try, or what is said at the last, tells why.
+      }
+    }
+  }
+}
+
+/**
+ * Debian's packages without which these servers can't run here.
+ *
+ * @param {ServerName[]} servers
+ */
+export const missingPackages = (servers) =>
+  servers.filter((name) => !kinds[name].programs.some(areHere)).flatMap((name) => kinds[name].packages);
+
+/** @param {string[]} programs */
+const areHere = (programs) => programs.every((program) => findProgram(program) !== undefined);
+
+/** @param {ServerName} name */
+const programOf = (name) =>
+  findProgram(kinds[name].programs.find(areHere)?.[0] ?? '') ??
+  raise(`${name} is not installed; Debian has it in ${kinds[name].packages.join(' and ')}.`);
+
+/**
+ * One question over a fresh connection; false if there is none, or another answer.
+ *
+ * @param {number} port
+ * @param {Kind} kind
+ * @returns {Promise<boolean>}
+ */
+const answers = (port, kind) =>
+  new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, timeout: 1000 });
+    /** @param {boolean} ready */
+    const done = (ready) => {
+      socket.destroy();
+      resolve(ready);
+    };
+    socket.once('connect', () => kind.question !== '' && socket.write(kind.question));
+    socket.once('data', (answer) => done(kind.isReady(answer)));
+    socket.once('timeout', () => done(false));
+    socket.once('error', () => done(false));
+    socket.once('close', () => done(false));
+  });
+
+/** @param {string} _program @param {string} folder */
+async function makeFolder(_program, folder) {
+  await mkdir(folder, { recursive: true });
+}
+
+/**
+ * Into a folder of another name first, so that a folder `mysql` is always a whole one.
+ *
+ * @param {string} program
+ * @param {string} folder
+ * @param {string} logFile
+ */
+async function initialiseMysql(program, folder, logFile) {
+  if (statSync(folder, { throwIfNoEntry: false }) !== undefined) return;
+
+  const parent = join(folder, '..');
+  for (const name of await readdir(parent)) {
+    if (name.startsWith('mysql-unfinished-')) await rm(join(parent, name), { recursive: true, force: true });
+  }
+  const unfinished = await mkdtemp(join(parent, 'mysql-unfinished-'));
+  const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
+  const child = isMariadb(program)
+    ? launch(
+        'mysql',
+        findProgram('mariadb-install-db') ?? raise('mariadb-install-db is not installed.'),
+        [
+          '--no-defaults',
+          ...asRoot,
+          `--datadir=${unfinished}`,
+          '--auth-root-authentication-method=normal',
+          '--skip-test-db',
+          '--cross-bootstrap', // this machine's name need not be resolvable
+        ],
+        { logFile },
+      )
+    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, `--datadir=${unfinished}`], { logFile });
+  const exit = await child.exit;
+  if (exit.code !== 0) raise(`mysql could not make its data folder (${describe(exit)}):\n${child.tail()}`);
+
+  await rename(unfinished, folder);
+}
+
+/**
+ * @param {string} program
+ * @param {string} folder
+ * @param {number} port
+ */
+function mysqlArgs(program, folder, port) {
+  return [
+    '--no-defaults',
+    ...(process.getuid?.() === 0 ? ['--user=root'] : []),
+    `--datadir=${folder}`,
+    '--socket=my.sock', // in the data folder; a longer path might be too long for a socket
+    '--pid-file=my.pid',
+    '--bind-address=127.0.0.1',
+    `--port=${port}`,
+    '--max-connections=200',
+    '--character-set-server=utf8mb4',
+    '--collation-server=utf8mb4_bin',
+    '--innodb-flush-log-at-trx-commit=1',
+    '--innodb-buffer-pool-size=128M',
+    '--server-id=1',
+    '--log-bin=binlog',
+    '--sync-binlog=1',
+    '--max-binlog-size=64M',
+    '--binlog-expire-logs-seconds=3600',
+    ...(isMariadb(program) ? ['--skip-name-resolve', '--binlog-format=ROW', '--innodb-log-file-size=64M'] : ['--mysqlx=OFF']), // and its one root is root@localhost, which 127.0.0.1 is only while names are resolved
+  ];
+}
+
+/** @param {string} program */
+const isMariadb = (program) => spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout.includes('MariaDB');
+
+/**
+ * @param {string} _program
+ * @param {string} folder
+ * @param {number} port
+ */
+function redisArgs(_program, folder, port) {
+  const settings = {
+    port,
+    bind: '127.0.0.1',
+    dir: folder,
+    appendonly: 'yes',
+    appendfsync: 'everysec',
+    save: '',
+    'maxmemory-policy': 'noeviction',
+    'zset-max-listpack-entries': 1024,
+    'zset-max-listpack-value': 64,
+  };
+
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+}
+
+/** Of those that the kernel does not hand to outgoing connections. @returns {Promise<number>} */
+export async function freePort() {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 17_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+/** What was killed a moment ago may need another to let go of its port. @param {number} port */
+export async function becomesFree(port) {
+  const deadline = Date.now() + portMs;
+  while (!(await isFree(port))) {
+    if (Date.now() > deadline) return false;
+    await sleep(20);
+  }
+
+  return true;
+}
+
+/** @param {number} port @returns {Promise<boolean>} */
+const isFree = (port) =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, () => server.close(() => resolve(true)));
+  });
+
+/**
+ * A new folder for throw-away data. Its maker is in its name, so those of makers that were killed are removed here.
+ */
+export async function temporaryFolder() {
+  removeAbandonedFolders();
+
+  return mkdtemp(join(tmpdir(), `cheeper-${process.pid}-`));
+}
+
+export function removeAbandonedFolders() {
+  for (const name of readdirSync(tmpdir())) {
+    const maker = /^cheeper-(\d+)-\w{6}$/.exec(name)?.[1];
+    if (maker !== undefined && !isAlive(Number(maker))) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+/** @param {number} pid */
+export function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+  }
+}
+
+/** @param {string} message @returns {never} */
+function raise(message) {
+  throw new Failure(message);
+}

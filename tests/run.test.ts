@@ -1,0 +1,321 @@
+/**
+ * What run.mjs promises about `npm start`, asked of real ones: they share a data folder, one after the other.
+ *
+ * Whatever a start has started carries the data folder in its command line or environment, so /proc tells what is left.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { freePort, temporaryFolder } from '../stack/stack.mjs';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const deadlineMs = 60_000;
+
+let folder: string;
+let dataDir: string;
+let port: number;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  dataDir = join(folder, 'data');
+  port = await freePort();
+});
+
+afterAll(() => {
+  for (const { pid } of processes()) process.kill(pid, 'SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('npm start', () => {
+  let system: Start;
+
+  it(
+    'gets ready in CI, without a terminal and with its input closed',
+    async () => {
+      system = await ready(start('exec npm start <&-', { CI: 'true' }));
+
+      expect(system.output).toContain(`http://localhost:${port}/graphql`);
+      expect(system.output).toContain(`ws://localhost:${port}/graphql`);
+      expect(names()).toEqual(['gateway', 'mysql', 'nats', 'read-side', 'redis', 'starter', 'write-side']);
+    },
+    deadlineMs,
+  );
+
+  it('says in a line that one is running, when started again on the same data', async () => {
+    const second = start('exec node run.mjs start');
+
+    expect(await second.exitCode).toBe(1);
+    expect(second.output).toBe(`Cheeper is already running on ${dataDir}: pid ${pidOf('starter')}, http://localhost:${port}/graphql\n`);
+  });
+
+  it('says in a line that its port is taken', async () => {
+    const other = start('exec node run.mjs start', { CHEEPER_DATA: join(folder, 'other') });
+
+    expect(await other.exitCode).toBe(1);
+    expect(other.output).toMatch(new RegExp(`^Port ${port} is taken.*\n$`));
+  });
+
+  it.each([
+    { PORT: 'http' },
+    { PORT: '70000' },
+    { MYSQL_URL: 'mysql://localhost:3306' },
+    { NATS_URL: 'localhost:4222' },
+    { REDIS_URL: 'localhost' },
+    { CHEEPER_DATA: '/dev/null' },
+  ])('says in a line what is wrong with %j', async (setting) => {
+    const wrong = start('exec node run.mjs start', setting);
+
+    expect(await wrong.exitCode).toBe(1);
+    expect(wrong.output).toMatch(
+      new RegExp(`^.*${Object.keys(setting)[0] === 'CHEEPER_DATA' ? 'data folder' : Object.keys(setting)[0]}.*\n$`),
+    );
+  });
+
+  it(
+    'starts a server again that was killed, and the services go on',
+    async () => {
+      for (const name of ['mysql', 'nats', 'redis']) process.kill(pidOf(name), 'SIGKILL');
+
+      await until('all three to be back', () => ['mysql', 'nats', 'redis'].every((name) => system.output.includes(`${name} is back`)));
+      await until('a sign-up to succeed', async () => (await signUp('ada')) === 'COMMITTED');
+    },
+    deadlineMs,
+  );
+
+  it(
+    'stops everything on TERM: the gateway, the write side, the read side, then the servers',
+    async () => {
+      process.kill(system.pid, 'SIGTERM'); // npm, which passes it on
+
+      const services = ['gateway', 'write-side', 'read-side'];
+      const order = await orderOfLeaving([...services, 'mysql', 'nats', 'redis', 'starter']);
+      expect(order.slice(0, 3)).toEqual(services);
+      expect(order.at(-1)).toBe('starter');
+      expect(await system.exitCode).toBe(0);
+      expect(processes()).toEqual([]);
+    },
+    deadlineMs,
+  );
+
+  it(
+    'keeps its data, and its key, from one start to the next; and stops on HUP',
+    async () => {
+      const key = readFileSync(join(dataDir, 'signing-key'), 'utf8');
+      system = await ready(start('exec npm start'));
+
+      expect(await nameOf('ada')).toBe('ada');
+      expect(readFileSync(join(dataDir, 'signing-key'), 'utf8')).toBe(key);
+
+      process.kill(pidOf('starter'), 'SIGHUP');
+      expect(await system.exitCode).toBe(0);
+      expect(processes()).toEqual([]);
+    },
+    deadlineMs,
+  );
+
+  it(
+    'stops on INT while it is still starting',
+    async () => {
+      system = start('exec node run.mjs start');
+      await until('mysql', () => names().includes('mysql'));
+
+      process.kill(system.pid, 'SIGINT');
+      expect(await system.exitCode).toBe(0);
+      expect(processes()).toEqual([]);
+    },
+    deadlineMs,
+  );
+
+  it(
+    'lets one of two win that start at the same moment; and stops at once on the second INT',
+    async () => {
+      const both = [start('exec node run.mjs start'), start('exec node run.mjs start')] as const;
+      const loser = await Promise.race(both.map(async (one) => (await one.exitCode, one)));
+      const winner = both.find((one) => one !== loser)!;
+      expect(loser.output).toBe(`Cheeper is already running on ${dataDir}: pid ${winner.pid}, http://localhost:${port}/graphql\n`);
+      await ready(winner);
+
+      process.kill(pidOf('gateway'), 'SIGSTOP'); // it can't be stopped in order for a while
+      process.kill(pidOf('write-side'), 'SIGSTOP');
+      process.kill(winner.pid, 'SIGINT');
+      await until('it to begin', () => winner.output.includes('Stopping'));
+      const signalledAt = Date.now();
+      while (Date.now() < signalledAt + 300) await sleep(10); // sooner, it would be taken for npm's echo of the same one
+      process.kill(winner.pid, 'SIGINT');
+
+      expect(await winner.exitCode).toBe(130);
+      await until('all to be gone', () => processes().length === 0, 2_000);
+    },
+    deadlineMs,
+  );
+
+  it(
+    'leaves nothing running when it is killed with -9',
+    async () => {
+      system = await ready(start('exec npm start'));
+
+      process.kill(pidOf('starter'), 'SIGKILL');
+      await until('all to be gone', () => processes().length === 0, 2_000);
+    },
+    deadlineMs,
+  );
+
+  it(
+    'leaves nothing running when npm is killed with -9, over a start that has just begun',
+    async () => {
+      system = start('exec npm start');
+      await until('the gateway', () => names().includes('gateway'));
+
+      process.kill(system.pid, 'SIGKILL');
+      await until('all to be gone', () => processes().length === 0);
+    },
+    deadlineMs,
+  );
+
+  it(
+    'starts again after that; and stops, with the reason, when a service ends',
+    async () => {
+      system = await ready(start('exec npm start'));
+      expect(await nameOf('ada')).toBe('ada');
+
+      process.kill(pidOf('read-side'), 'SIGKILL');
+      expect(await system.exitCode).toBe(1);
+      expect(system.output).toContain('read-side ended unexpectedly (SIGKILL)');
+      expect(processes()).toEqual([]);
+    },
+    deadlineMs,
+  );
+});
+
+describe('run.mjs', () => {
+  it('explains itself when it does not know the command', async () => {
+    const unknown = start('exec node run.mjs fly');
+
+    expect(await unknown.exitCode).toBe(2);
+    expect(unknown.output).toMatch(/^Usage: .*start.*test.*\n$/);
+  });
+});
+
+interface Start {
+  pid: number;
+  /** All that it has said until now. */
+  output: string;
+  exitCode: Promise<number | null>;
+}
+
+function start(command: string, settings: Record<string, string> = {}): Start {
+  const child = spawn('/bin/sh', ['-c', command], {
+    cwd: root,
+    env: { ...outerEnvironment(), CHEEPER_DATA: dataDir, PORT: String(port), ...settings },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const result: Start = { pid: child.pid!, output: '', exitCode: once(child, 'close').then(([code]) => code as number | null) };
+  child.stdout.on('data', (data) => (result.output += data));
+  child.stderr.on('data', (data) => (result.output += data));
+
+  return result;
+}
+
+/** Ours without what npm, jest or a developer has put there. */
+const outerEnvironment = () =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^(npm_|JEST_|TEST_|NODE_OPTIONS$|NODE_ENV$|(MYSQL|NATS|REDIS)_URL$|SIGNING_KEY$|NAMESPACE$)/.test(name),
+    ),
+  );
+
+async function ready(system: Start) {
+  let ended = false;
+  void system.exitCode.then(() => (ended = true));
+  await until('the system to be ready', () => {
+    if (ended) throw new Error(`It ended instead:\n${system.output}`);
+    return system.output.includes('Cheeper is ready.');
+  });
+
+  return system;
+}
+
+/** What runs now of all that was started here. */
+function processes() {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => ({ pid: Number(pid), command: `${look(pid, 'cmdline')} in ${look(pid, 'cwd')}`, environment: look(pid, 'environ') }))
+    .filter(({ pid, command, environment }) => pid !== process.pid && (command + environment).includes(folder))
+    .map(({ pid, command }) => ({ pid, name: nameIn(command), command }));
+}
+
+/** Redis writes something else over its command line and environment, but it is in its folder. */
+const nameIn = (command: string) =>
+  /run\.mjs start/.test(command)
+    ? 'starter'
+    : (/(gateway|write-side|read-side)\/main/.exec(command)?.[1] ?? /\/data\/(mysql|nats|redis)/.exec(command)?.[1] ?? 'other');
+
+const names = () =>
+  processes()
+    .map(({ name }) => name)
+    .filter((name) => name !== 'other')
+    .sort();
+
+const pidOf = (name: string) => processes().find((one) => one.name === name)!.pid;
+
+/** What left, in order; what was seen to leave at the same look is in the order that is hoped for. */
+async function orderOfLeaving(hopedFor: string[]) {
+  const left: string[] = [];
+  while (left.length < hopedFor.length) {
+    const there = names();
+    left.push(...hopedFor.filter((name) => !there.includes(name) && !left.includes(name)));
+    await sleep(1);
+  }
+
+  return left;
+}
+
+function look(pid: string, file: 'cmdline' | 'environ' | 'cwd') {
+  const path = `/proc/${pid}/${file}`;
+  try {
+    return file === 'cwd' ? readlinkSync(path) : readFileSync(path, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return ''; // it has just ended
+  }
+}
+
+async function until(what: string, condition: () => boolean | Promise<boolean>, ms = deadlineMs) {
+  const deadline = Date.now() + ms;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`Waited ${ms} ms in vain for ${what}; running: ${JSON.stringify(processes())}`);
+    await sleep(20);
+  }
+}
+
+async function signUp(username: string) {
+  const input = {
+    username,
+    email: `${username}@example.org`,
+    password: 'correct horse battery staple',
+    commandId: '0197a2b0-0000-7000-8000-000000000001',
+  };
+  const data = await graphql('mutation ($input: SignUpInput!) { signUp(input: $input) { status } }', { input });
+
+  return data?.signUp?.status;
+}
+
+async function nameOf(username: string) {
+  const data = await graphql('query ($username: String!) { authorByUsername(username: $username) { username } }', { username });
+
+  return data?.authorByUsername?.username;
+}
+
+async function graphql(query: string, variables: object) {
+  const response = await fetch(`http://127.0.0.1:${port}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query, variables }),
+  });
+  const { data } = (await response.json()) as { data?: Record<string, Record<string, unknown>> };
+
+  return data;
+}

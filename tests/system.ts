@@ -1,0 +1,210 @@
+/**
+ * A whole Cheeper for one test file: services as processes of their own, over the run's private servers, in a namespace and
+ * a database that nobody else has.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import mysql from 'mysql2/promise';
+import { Redis } from 'ioredis';
+import { CheeperClient } from '../client/client.js';
+import { SignUpDocument } from '../client/operations.js';
+import { migrate } from '../write-side/migrate.js';
+
+export type ServiceName = 'gateway' | 'write-side' | 'read-side';
+
+/** One process of a service. It keeps its port when it is started again. */
+export class ServiceProcess {
+  private child: ChildProcess | null = null;
+
+  constructor(
+    readonly name: ServiceName,
+    readonly port: number,
+    private readonly env: NodeJS.ProcessEnv,
+    private readonly logFile: string,
+  ) {}
+
+  /** Starts it; `ready` tells when it does its work. */
+  start(): void {
+    const log = openSync(this.logFile, 'a');
+    this.child = spawn(process.execPath, ['--import', '@swc-node/register/esm-register', `${this.name}/main.ts`], {
+      cwd: join(import.meta.dirname, '..'),
+      env: this.env,
+      stdio: ['ignore', log, log],
+    });
+  }
+
+  async ready(deadlineMs = 20_000): Promise<void> {
+    let last = 'nothing answered';
+    await eventually(
+      async () => {
+        if (this.child?.exitCode !== null) throw new Error(`${this.name} has ended:\n${this.log()}`);
+        const response = await fetch(`http://127.0.0.1:${this.port}/readyz`).catch(() => null);
+        last = response ? await response.text() : last;
+        return response?.ok;
+      },
+      () => `${this.name} is ready (${last})\n${this.log()}`,
+      deadlineMs,
+    );
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child?.kill(signal);
+  }
+
+  /** Signals it, and settles with its exit code (null when a signal ended it) once it is gone. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const { child } = this;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const gone = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    // One that was stopped with SIGSTOP hears of nothing else.
+    if (signal !== 'SIGKILL') child.kill('SIGCONT');
+
+    return gone;
+  }
+
+  log(): string {
+    return readFileSync(this.logFile, 'utf8').split('\n').slice(-40).join('\n');
+  }
+}
+
+export interface SystemOptions {
+  gateways?: number;
+  writeSides?: number;
+  readSides?: number;
+  env?: NodeJS.ProcessEnv;
+}
+
+export interface System {
+  namespace: string;
+  env: { MYSQL_URL: string; NATS_URL: string; REDIS_URL: string; NAMESPACE: string };
+  gateways: ServiceProcess[];
+  writeSides: ServiceProcess[];
+  readSides: ServiceProcess[];
+  /** Of the first gateway: `http://127.0.0.1:PORT/graphql` */
+  url: string;
+  urlOf(gateway: ServiceProcess): string;
+  client(options?: Partial<ConstructorParameters<typeof CheeperClient>[0]>): CheeperClient;
+  /** Somebody new who is signed in. */
+  author(username?: string): Promise<{ id: string; username: string; client: CheeperClient }>;
+  sql<T>(query: string, values?: unknown[]): Promise<T[]>;
+  redis: Redis;
+  stop(): Promise<void>;
+}
+
+export async function startSystem({ gateways = 1, writeSides = 1, readSides = 1, env = {} }: SystemOptions = {}): Promise<System> {
+  const namespace = `t${randomBytes(5).toString('hex')}`;
+  const shared = {
+    MYSQL_URL: `${required('TEST_MYSQL_URL').replace(/\/$/, '')}/${namespace}`,
+    NATS_URL: required('TEST_NATS_URL'),
+    REDIS_URL: required('TEST_REDIS_URL'),
+    NAMESPACE: namespace,
+  };
+  await migrate(shared.MYSQL_URL);
+  const logs = mkdtempSync(join(tmpdir(), 'cheeper-logs-'));
+  const all: ServiceProcess[] = [];
+  const launch = async (name: ServiceName, count: number) => {
+    const processes: ServiceProcess[] = [];
+    for (let i = 0; i < count; i++) {
+      const port = await freePort();
+      const ports = name === 'gateway' ? { PORT: String(port), HOST: '127.0.0.1' } : { HEALTH_PORT: String(port) };
+      const own = { ...process.env, NODE_OPTIONS: '', ...shared, SIGNING_KEY: 'a key for tests that is long enough', ...ports, ...env };
+      const service = new ServiceProcess(name, port, own, join(logs, `${name}-${i}.log`));
+      service.start();
+      processes.push(service);
+    }
+    all.push(...processes);
+
+    return processes;
+  };
+  const started = {
+    writeSides: await launch('write-side', writeSides),
+    readSides: await launch('read-side', readSides),
+    gateways: await launch('gateway', gateways),
+  };
+  const pool = mysql.createPool({ uri: shared.MYSQL_URL, connectionLimit: 2 });
+  const redis = new Redis(shared.REDIS_URL);
+  const clients: CheeperClient[] = [];
+  const stop = async () => {
+    await Promise.all(clients.map((client) => client.close()));
+    await Promise.all(all.map((service) => service.stop()));
+    await pool.query(`DROP DATABASE ${namespace}`);
+    await pool.end();
+    redis.disconnect();
+    rmSync(logs, { recursive: true, force: true });
+  };
+  try {
+    await Promise.all(all.map((service) => service.ready()));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const urlOf = (gateway: ServiceProcess) => `http://127.0.0.1:${gateway.port}/graphql`;
+  const url = urlOf(started.gateways[0]!);
+  const client: System['client'] = (options) => {
+    const made = new CheeperClient({ url, ...options });
+    clients.push(made);
+
+    return made;
+  };
+
+  return {
+    namespace,
+    env: shared,
+    ...started,
+    url,
+    urlOf,
+    client,
+    async author(username = `u${randomBytes(6).toString('hex')}`) {
+      const own = client();
+      const { signUp } = await own.request(SignUpDocument, { input: { username, email: `${username}@example.org`, password: PASSWORD } });
+      if (!signUp.session || !signUp.author) throw new Error(`${username} could not sign up: ${JSON.stringify(signUp)}`);
+      own.accessToken = signUp.session.accessToken;
+
+      return { id: signUp.author.id, username, client: own };
+    },
+    async sql<T>(query: string, values: unknown[] = []) {
+      const [rows] = await pool.query(query, values);
+      return rows as T[];
+    },
+    redis,
+    stop,
+  };
+}
+
+export const PASSWORD = 'correct horse battery';
+
+/** Waits until it is so, looking again and again; fails at the deadline with what was expected. */
+export async function eventually<T>(
+  look: () => Promise<T> | T,
+  what: string | (() => string),
+  deadlineMs = 10_000,
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + deadlineMs;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    if (Date.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${typeof what === 'string' ? what : what()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+
+  return port;
+}
+
+function required(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run the tests with \`npm test\``);
+
+  return value;
+}

@@ -1,0 +1,35 @@
+/** What the write side answers over core NATS: sign-in, where the journal stands, and entries that a follower misses. */
+import type { Msg } from '@nats-io/transport-node';
+import type { Nats } from '../shared/jetstream.js';
+import type { Logger } from '../shared/log.js';
+import { natsNames } from '../shared/names.js';
+import { journalReadRequest } from '../shared/journal-requests.js';
+import { authenticate, authenticateRequest } from './authors/authenticate.js';
+import type { Pool } from './database.js';
+import { readHead, readJournal } from './journal.js';
+
+export function startAnswers({ nats, pool, namespace, log }: { nats: Nats; pool: Pool; namespace: string; log: Logger }) {
+  const names = natsNames(namespace);
+  const answer = (subject: string, reply: (request: unknown) => Promise<unknown>) =>
+    nats.connection.subscribe(subject, {
+      queue: 'write-side',
+      callback: (error, message) => {
+        if (error) return log.error({ err: error, subject }, 'subscription failed');
+        // Without an answer the asker runs into its deadline, and asks again or says so.
+        respond(message, reply).catch((cause: unknown) => log.error({ err: cause, subject }, 'could not answer'));
+      },
+    });
+  const respond = async (message: Msg, reply: (request: unknown) => Promise<unknown>) => {
+    message.respond(JSON.stringify(await reply(message.data.length > 0 ? message.json() : null)));
+  };
+  const subscriptions = [
+    answer(names.authenticate, (request) => authenticate(pool, authenticateRequest.parse(request))),
+    answer(names.journalHead, () => readHead(pool)),
+    answer(names.journalRead, async (request) => {
+      const { after, most } = journalReadRequest.parse(request);
+      return readJournal(pool, after, most);
+    }),
+  ];
+
+  return { stop: () => Promise.all(subscriptions.map((subscription) => subscription.drain())) };
+}

@@ -1,0 +1,191 @@
+/**
+ * One transaction over a batch of commands: state, journal, inbox and what is parked become true together, or not at all.
+ *
+ * The position is taken last, after the state is flushed, by an update of the journal's one head row; that lock is held to
+ * the commit, so commit order is position order. Everything from there on is one packet: nobody waits for a round trip of
+ * ours with the head locked. Order of locks, in every process: state, head, journal, inbox by key.
+ */
+import type { MikroORM } from '@mikro-orm/mysql';
+import type { ResultSetHeader, RowDataPacket } from 'mysql2';
+import type { Connection } from 'mysql2/promise';
+import { newId } from '../shared/ids.js';
+import type { Outcome } from '../shared/messages/command.js';
+import type { CommandName } from '../shared/messages/commands.js';
+import type { DomainEvent, EntryBody, Event } from '../shared/messages/event.js';
+import { Refused } from '../shared/refused.js';
+import type { CommandHandler } from './command-handler.js';
+import { commandHandlers } from './command-handlers.js';
+import { inboxKey, replay, type InboxRow, type RecordedOutcome } from './inbox.js';
+import { parkingRow, PARK } from './parked.js';
+import type { Command, Received } from './received.js';
+import { State } from './state.js';
+
+export interface Database {
+  connection: Connection;
+  orm: MikroORM;
+  epoch: string;
+}
+
+/** The connection no longer holds what it needs: as good as lost. */
+export class LockLostError extends Error {
+  override name = 'LockLostError';
+}
+
+const handlerOf = (command: Command) => commandHandlers[command.definition.name as CommandName] as CommandHandler<unknown>;
+
+/**
+ * Runs the commands in their order, commits, and says what came of each.
+ * @param locks the named locks that the connection must hold
+ * @throws whatever went wrong, with the transaction still open: the caller rolls back
+ */
+export async function runBatch(database: Database, locks: string[], batch: Received[]): Promise<Outcome[]> {
+  const { connection, epoch } = database;
+  const commands = batch.flatMap((received) => received.command ?? []);
+  const inbox = await begin(connection, locks, commands);
+  const isNew = (c: Command) => !inbox.has(inboxKey(c.senderId, c.message.commandId));
+  const fresh = commands.filter(isNew);
+
+  const em = database.orm.em.fork({ clear: true });
+  const state = await State.load(
+    em,
+    fresh.map((c) => handlerOf(c).needs(c.payload)),
+  );
+  const now = new Date();
+  const entries: EntryBody[] = [];
+  const rows: InboxRow[] = [];
+  const outcomes: Outcome[] = [];
+  for (const { command } of batch) {
+    if (!command) {
+      outcomes.push({ status: 'PARKED' });
+      continue;
+    }
+    const { message, senderId } = command;
+    const known = inbox.get(inboxKey(senderId, message.commandId));
+    if (known) {
+      outcomes.push(replay(known, message, epoch));
+      continue;
+    }
+    const { events, actorId, recorded } = decide(command, state, now);
+    if (recorded.status === 'COMMITTED') handlerOf(command).keepSecret?.(command.payload, em);
+    for (const event of events) {
+      // A command is about one aggregate: the version that it made is that of its last event.
+      const aggregate = isDomainEvent(event) ? state.apply(event, now.toISOString()) : null;
+      if (recorded.status === 'COMMITTED' && aggregate) recorded.version = aggregate.version;
+      entries.push({
+        entryId: newId(),
+        schemaVersion: 1,
+        aggregate,
+        actorId,
+        commandId: message.commandId,
+        commandName: message.name,
+        correlationId: message.correlationId,
+        causationId: message.commandId,
+        traceparent: message.traceparent,
+        at: now.toISOString(),
+        event,
+      });
+    }
+    // Until the commit, positions are counted from the head: 1 is the batch's first entry.
+    const position = entries.length;
+    for (const id of new Set([senderId, actorId])) {
+      const row: InboxRow = {
+        senderId: id,
+        commandId: message.commandId,
+        fingerprint: message.fingerprint,
+        position,
+        outcome: JSON.stringify(recorded),
+      };
+      rows.push(row);
+      inbox.set(inboxKey(id, message.commandId), row);
+    }
+    outcomes.push({ ...recorded, epoch, position, replayed: false });
+  }
+
+  await em.flush();
+  const before = await finish(
+    connection,
+    entries,
+    rows,
+    batch.filter((received) => received.broken !== null),
+  );
+  const own = new Set(rows);
+
+  return outcomes.map((outcome, i) => {
+    const command = batch[i]!.command;
+    if (outcome.status === 'PARKED' || !command) return outcome;
+    const row = inbox.get(inboxKey(command.senderId, command.message.commandId))!;
+
+    return own.has(row) ? { ...outcome, position: before + outcome.position } : outcome;
+  });
+}
+
+function decide(command: Command, state: State, now: Date): { events: Event[]; actorId: string; recorded: RecordedOutcome } {
+  const { definition, payload, senderId } = command;
+  try {
+    const events = handlerOf(command).decide(payload, state, now);
+
+    return {
+      events: events.length > 0 ? events : [{ type: 'CommandHadNoEffect' }],
+      actorId: definition.actor?.(payload) ?? senderId,
+      recorded: { status: 'COMMITTED', version: null },
+    };
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    const { code, field } = error;
+
+    return { events: [{ type: 'CommandRefused', code, field }], actorId: senderId, recorded: { status: 'REJECTED', code, field } };
+  }
+}
+
+const isDomainEvent = (event: Event): event is DomainEvent => event.type !== 'CommandRefused' && event.type !== 'CommandHadNoEffect';
+
+/** Opens the transaction, checks the locks, and looks the commands up in the inbox: one round trip. */
+async function begin(connection: Connection, locks: string[], commands: Command[]): Promise<Map<string, InboxRow>> {
+  const held = locks.map(() => 'COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0)').join(' AND ');
+  const lookUp = commands.length
+    ? `; SELECT sender_id AS senderId, command_id AS commandId, fingerprint, position, outcome
+       FROM inbox WHERE (sender_id, command_id) IN (${commands.map(() => '(?, ?)').join(', ')})`
+    : '';
+  const [results] = await connection.query<RowDataPacket[][]>(`START TRANSACTION; SELECT ${held} AS held${lookUp}`, [
+    ...locks,
+    ...commands.flatMap((c) => [c.senderId, c.message.commandId]),
+  ]);
+  if (Number(results[1]![0]!.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
+  const rows = (results[2] ?? []) as unknown as InboxRow[];
+
+  return new Map(rows.map((row) => [inboxKey(row.senderId, row.commandId), { ...row, position: Number(row.position) }]));
+}
+
+/** Takes the positions, journals, and commits: one round trip. Returns the position before the first entry. */
+async function finish(connection: Connection, entries: EntryBody[], rows: InboxRow[], broken: Received[]): Promise<number> {
+  const sql: string[] = [];
+  const values: unknown[] = [];
+  if (entries.length > 0) {
+    const n = entries.length;
+    sql.push('UPDATE journal_head SET position = LAST_INSERT_ID(position + ?) WHERE id = 1');
+    values.push(n);
+    sql.push(
+      `INSERT INTO journal (position, entry_id, type, aggregate_type, aggregate_id, aggregate_version, body)
+       VALUES ${entries.map(() => '(LAST_INSERT_ID() - ?, ?, ?, ?, ?, ?, ?)').join(', ')}`,
+    );
+    entries.forEach((entry, i) => {
+      const { aggregate } = entry;
+      values.push(n - 1 - i, entry.entryId, entry.event.type);
+      values.push(aggregate?.type ?? null, aggregate?.id ?? null, aggregate?.version ?? null, JSON.stringify(entry));
+    });
+    const inOrder = rows.toSorted((a, b) => (inboxKey(a.senderId, a.commandId) < inboxKey(b.senderId, b.commandId) ? -1 : 1));
+    sql.push(
+      `INSERT INTO inbox (sender_id, command_id, fingerprint, position, outcome)
+       VALUES ${inOrder.map(() => '(?, ?, ?, LAST_INSERT_ID() - ?, ?)').join(', ')}`,
+    );
+    for (const row of inOrder) values.push(row.senderId, row.commandId, row.fingerprint, n - row.position, row.outcome);
+  }
+  if (broken.length > 0) {
+    sql.push(PARK(broken.length));
+    values.push(...broken.flatMap((received) => parkingRow(received.source, received.streamCreated, received.broken!, 0)));
+  }
+  sql.push('COMMIT');
+  const [results] = await connection.query<ResultSetHeader[]>(sql.join('; '), values);
+
+  return entries.length > 0 ? results[0]!.insertId - entries.length : 0;
+}

@@ -1,0 +1,347 @@
+/**
+ * The lanes: commands are cut into parts by lane key, and each part is run by one process at a time, in order.
+ *
+ * A write-side process owns some lanes, and runs one transaction at a time over what is waiting in all of them: a lone
+ * command pays nothing, a burst shares its commit. It owns a lane while its single MySQL connection holds the lane's named
+ * lock, which is checked inside each transaction. Processes share the lanes evenly, by a second kind of lock that only says
+ * how many of them there are.
+ *
+ * A lane has no checkpoint of its own: it follows what is left in the stream from the beginning, and the inbox knows what
+ * was run (docs/decisions/0002). What was run is purged from the stream.
+ */
+import type { MikroORM } from '@mikro-orm/mysql';
+import { OptimisticLockError } from '@mikro-orm/core';
+import type { RowDataPacket } from 'mysql2';
+import type { Connection } from 'mysql2/promise';
+import { follow, pause, type Following } from '../shared/follow.js';
+import { commandsStream, ensureStream, type Nats } from '../shared/jetstream.js';
+import type { Logger } from '../shared/log.js';
+import type { Outcome } from '../shared/messages/command.js';
+import { lockNames, natsNames } from '../shared/names.js';
+import { LockLostError, runBatch, type Database } from './batch.js';
+import { connectAlone, createOrm } from './database.js';
+import { PARK, parkingRow } from './parked.js';
+import { receive, type Received } from './received.js';
+
+export interface LanesOptions {
+  mysqlUrl: string;
+  namespace: string;
+  lanes: number;
+  nats: Nats;
+  log: Logger;
+}
+
+export interface Lanes {
+  waitsFor(): string[];
+  stop(): Promise<void>;
+}
+
+/** Commands in one transaction, at the most. */
+const MOST_IN_A_BATCH = 256;
+/** Commands of one lane that wait on this side, at the most; the others wait in the stream. */
+const MOST_WAITING_IN_A_LANE = 256;
+/** Keeps the connection (and so the locks) alive, and looks whether lanes have become free. */
+const REBALANCE_MS = 500;
+const RECONNECT_MS = 250;
+const PURGE_MS = 100;
+/** A command that fails alone this many times is parked. */
+const MOST_ATTEMPTS = 5;
+
+interface Lane {
+  number: number;
+  following: Following;
+  waiting: Received[];
+  /** Called when there is room again. */
+  resume: (() => void) | null;
+  /** The sequence up to which everything was run since the consumer was opened; 0 for nothing. */
+  handled: number;
+  purged: number;
+}
+
+export function startLanes(options: LanesOptions): Lanes {
+  const lanes = new WriteLanes(options);
+  const stopping = new AbortController();
+  const done = lanes.run(stopping.signal);
+
+  return {
+    waitsFor: () => lanes.waitsFor(),
+    stop: async () => {
+      stopping.abort();
+      lanes.wake();
+      await done;
+    },
+  };
+}
+
+class WriteLanes {
+  private readonly owned = new Map<number, Lane>();
+  private readonly names: ReturnType<typeof natsNames>;
+  private readonly locks: ReturnType<typeof lockNames>;
+  private readonly orm: MikroORM;
+  private connection: Connection | null = null;
+  private waitingFor = 'MySQL';
+  private wakeUp: () => void = () => undefined;
+  private nextLane = 0;
+
+  constructor(private readonly options: LanesOptions) {
+    this.names = natsNames(options.namespace);
+    this.locks = lockNames(options.namespace);
+    this.orm = createOrm(options.mysqlUrl, () => {
+      if (!this.connection) throw new LockLostError('There is no connection.');
+      return this.connection;
+    });
+  }
+
+  waitsFor(): string[] {
+    if (this.waitingFor) return [this.waitingFor];
+
+    return [...this.owned.values()].every((lane) => lane.following.isOpen()) ? [] : [`stream ${this.names.commands}`];
+  }
+
+  wake(): void {
+    this.wakeUp();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { log, mysqlUrl } = this.options;
+    while (!signal.aborted) {
+      try {
+        this.connection = await connectAlone(mysqlUrl);
+        const database = await this.open(this.connection);
+        const slot = await this.takeSlot(this.connection);
+        log.info({ slot }, 'connected to MySQL');
+        this.waitingFor = '';
+        await this.work(database, signal);
+      } catch (error) {
+        this.waitingFor = `MySQL (${(error as Error).message})`;
+        log.error({ err: error }, 'the lanes lost MySQL, connecting again');
+      }
+      await Promise.all([...this.owned.keys()].map((n) => this.abandon(n)));
+      // Closing the connection gives all locks back.
+      this.connection?.destroy();
+      this.connection = null;
+      if (!signal.aborted) await pause(RECONNECT_MS, signal);
+    }
+  }
+
+  private async open(connection: Connection): Promise<Database> {
+    const { lanes } = this.options;
+    await connection.query('UPDATE journal_head SET lanes = ? WHERE id = 1 AND lanes IS NULL', [lanes]);
+    const [[head]] = await connection.query<RowDataPacket[]>('SELECT epoch, lanes FROM journal_head WHERE id = 1');
+    if (!head) throw new Error('the journal has no head: run the migrations');
+    if (head.lanes !== lanes) throw new Error(`the journal was begun with LANES=${head.lanes}, and this process has LANES=${lanes}`);
+
+    return { connection, orm: this.orm, epoch: head.epoch as string };
+  }
+
+  /** One lock for each process, so that they can count each other. */
+  private async takeSlot(connection: Connection): Promise<number> {
+    for (let slot = 0; slot < this.options.lanes; slot++) {
+      const [[row]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [this.locks.writer(slot)]);
+      if (Number(row!.got) === 1) return slot;
+    }
+    throw new Error(`there are ${this.options.lanes} write-side processes already, one for each lane`);
+  }
+
+  private async work(database: Database, signal: AbortSignal): Promise<void> {
+    let rebalanceAt = 0;
+    while (!signal.aborted) {
+      if (performance.now() >= rebalanceAt) {
+        await this.rebalance(database.connection);
+        rebalanceAt = performance.now() + REBALANCE_MS;
+      }
+      const batch = this.take();
+      if (batch.length > 0) await this.runSafely(database, batch);
+      else await this.somethingToDo(rebalanceAt - performance.now(), signal);
+    }
+  }
+
+  /** Settles when a message has come, or after `ms`. */
+  private somethingToDo(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, ms));
+      this.wakeUp = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (signal.aborted) this.wakeUp();
+    });
+  }
+
+  /** What is waiting, in lane order, up to the bound; another lane comes first each time, so that none is starved. */
+  private take(): Received[] {
+    const lanes = [...this.owned.values()];
+    const batch: Received[] = [];
+    this.nextLane += 1;
+    for (let i = 0; i < lanes.length && batch.length < MOST_IN_A_BATCH; i++) {
+      const lane = lanes[(this.nextLane + i) % lanes.length]!;
+      batch.push(...lane.waiting.splice(0, MOST_IN_A_BATCH - batch.length));
+      lane.resume?.();
+      lane.resume = null;
+    }
+
+    return batch;
+  }
+
+  // ---- Running ----
+
+  /** Runs a batch; one that fails is run again one command a transaction, and a command that fails alone is parked. */
+  private async runSafely(database: Database, batch: Received[]): Promise<void> {
+    const lanes = [...new Set(batch.map((received) => received.lane))];
+    const locks = lanes.map((n) => this.locks.lane(n));
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.settle(batch, await runBatch(database, locks, batch));
+        return;
+      } catch (error) {
+        if (isDatabaseTrouble(error)) throw error;
+        await database.connection.query('ROLLBACK');
+        const { log } = this.options;
+        if (batch.length > 1) {
+          log.info({ err: error, commands: batch.length }, 'a batch failed, running its commands one by one');
+          for (const received of batch) await this.runSafely(database, [received]);
+          return;
+        }
+        const commandId = batch[0]!.command?.message.commandId;
+        log.warn({ err: error, commandId, attempt }, 'a command failed');
+        if (attempt === MOST_ATTEMPTS) {
+          const { source, streamCreated } = batch[0]!;
+          const cause = String((error as Error).stack ?? error);
+          await database.connection.query(PARK(1), parkingRow(source, streamCreated, cause, attempt));
+          this.settle(batch, [{ status: 'PARKED' }]);
+          return;
+        }
+        await pause(10 * 2 ** attempt);
+      }
+    }
+  }
+
+  /** After the commit: answers, wakes the relay, and lets the stream forget. */
+  private settle(batch: Received[], outcomes: Outcome[]): void {
+    const { nats, log } = this.options;
+    batch.forEach((received, i) => {
+      const outcome = outcomes[i]!;
+      const lane = this.owned.get(received.lane);
+      if (lane) lane.handled = Math.max(lane.handled, received.source.seq);
+      const { commandId, correlationId, name } = received.command?.message ?? {};
+      const fields = { commandId, correlationId, name, lane: received.lane, ...outcome };
+      if (outcome.status === 'PARKED') log.error({ ...fields, reason: received.broken }, 'parked');
+      else log.debug(fields, 'settled');
+      if (received.replyTo) nats.connection.publish(received.replyTo, JSON.stringify(outcome));
+    });
+    const position = Math.max(0, ...outcomes.map((outcome) => (outcome.status === 'PARKED' ? 0 : outcome.position)));
+    nats.connection.publish(this.names.committed, String(position));
+    this.purgeSoon();
+  }
+
+  private purging = false;
+
+  /** Purges what was handled, one request at a time, a moment after the first of a burst. */
+  private purgeSoon(): void {
+    if (this.purging) return;
+    this.purging = true;
+    setTimeout(() => {
+      void this.purge().finally(() => (this.purging = false));
+    }, PURGE_MS);
+  }
+
+  private async purge(): Promise<void> {
+    const { nats, log } = this.options;
+    for (const lane of this.owned.values()) {
+      const { handled, purged } = lane;
+      // Not while disconnected: the request would wait, and might reach a stream that was rolled back and reuses sequences.
+      if (handled === purged || !nats.isConnected()) continue;
+      try {
+        await nats.jsm.streams.purge(this.names.commands, { filter: this.names.commandsOfLane(lane.number), seq: handled + 1 });
+        lane.purged = Math.max(lane.purged, handled);
+      } catch (error) {
+        // Nothing is lost: what stays is found in the inbox, and purged with what comes next.
+        log.warn({ err: error, lane: lane.number }, 'could not purge');
+      }
+    }
+  }
+
+  // ---- Owning ----
+
+  /** Takes free lanes up to an even share, and gives back what is over it. */
+  private async rebalance(connection: Connection): Promise<void> {
+    const { lanes, log } = this.options;
+    const all = Array.from({ length: lanes }, (_, n) => n);
+    const [[row]] = await connection.query<RowDataPacket[]>(
+      `SELECT ${all.map((n) => `IS_USED_LOCK(?) IS NOT NULL AS writer${n}, IS_FREE_LOCK(?) AS free${n}`).join(', ')}`,
+      all.flatMap((n) => [this.locks.writer(n), this.locks.lane(n)]),
+    );
+    const writers = all.filter((n) => Number(row![`writer${n}`]) === 1).length;
+    const share = Math.ceil(lanes / Math.max(1, writers));
+    const surplus = [...this.owned.keys()].slice(share);
+    for (const n of surplus) {
+      await this.abandon(n);
+      await connection.query('DO RELEASE_LOCK(?)', [this.locks.lane(n)]);
+    }
+    const free = all.filter((n) => Number(row![`free${n}`]) === 1 && !this.owned.has(n));
+    const taken: number[] = [];
+    for (const n of free.slice(0, Math.max(0, share - this.owned.size))) {
+      const [[got]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [this.locks.lane(n)]);
+      if (Number(got!.got) !== 1) continue;
+      this.owned.set(n, this.openLane(n));
+      taken.push(n);
+    }
+    if (surplus.length || taken.length) log.info({ writers, owned: [...this.owned.keys()], taken, surplus }, 'lanes');
+  }
+
+  private openLane(number: number): Lane {
+    const { nats, log, lanes } = this.options;
+    let streamCreated = '';
+    const lane: Lane = {
+      number,
+      waiting: [],
+      resume: null,
+      handled: 0,
+      purged: 0,
+      following: follow(nats, {
+        stream: this.names.commands,
+        filter: this.names.commandsOfLane(number),
+        buffer: MOST_WAITING_IN_A_LANE,
+        log,
+        from: async () => {
+          const info = await ensureStream(nats, commandsStream(this.names, lanes));
+          streamCreated = info.created;
+          // What waits here comes again. After a rolled-back stream its sequences may be reused, so none may be remembered.
+          lane.waiting = [];
+          lane.handled = lane.purged = 0;
+          return 1;
+        },
+        handle: (source) => {
+          lane.waiting.push(receive(source, number, lanes, streamCreated));
+          this.wake();
+          if (lane.waiting.length >= MOST_WAITING_IN_A_LANE) return new Promise<void>((resolve) => (lane.resume = resolve));
+        },
+      }),
+    };
+
+    return lane;
+  }
+
+  private async abandon(number: number): Promise<void> {
+    const lane = this.owned.get(number);
+    if (!lane) return;
+    this.owned.delete(number);
+    lane.resume?.();
+    await lane.following.stop();
+  }
+}
+
+/**
+ * Is it the database that failed, and not this command? Then nothing is known about the transaction: connect again, and
+ * look in the inbox. A deadlock, a lost race for a unique key or a version, wrong data, and what a handler throws are the
+ * command's own.
+ */
+function isDatabaseTrouble(error: unknown): boolean {
+  if (error instanceof OptimisticLockError) return false;
+  if (error instanceof LockLostError) return true;
+  const { errno, sqlState, code, fatal } = error as { errno?: number; sqlState?: string; code?: string; fatal?: boolean };
+  if (fatal || (sqlState === undefined && code !== undefined)) return true;
+  if (sqlState === undefined) return false;
+  // SQLSTATE classes 22 (data), 23 (integrity) and 40 (rolled back); 1205 is a lock wait that timed out.
+  return !/^(22|23|40)/.test(sqlState) && errno !== 1205;
+}

@@ -1,0 +1,46 @@
+/** A message of the stream `COMMANDS`, as it reaches a lane: a command that can be run, or something that never was one. */
+import type { JsMsg } from '@nats-io/jetstream';
+import { commandMessage, type CommandDefinition, type CommandMessage } from '../shared/messages/command.js';
+import { commandNamed } from '../shared/messages/commands.js';
+import { HEADERS } from '../shared/names.js';
+import { partOf } from '../shared/ids.js';
+
+export interface Received {
+  lane: number;
+  source: JsMsg;
+  /** The creation time of the stream that it came from; with its sequence and time that names the message for ever. */
+  streamCreated: string;
+  /** The asking gateway's inbox, on core NATS. */
+  replyTo: string | null;
+  command: Command | null;
+  /** Why it is no command; null when it is one. */
+  broken: string | null;
+}
+
+export interface Command {
+  message: CommandMessage;
+  definition: CommandDefinition;
+  payload: unknown;
+  senderId: string;
+}
+
+export function receive(source: JsMsg, lane: number, lanes: number, streamCreated: string): Received {
+  const replyTo = source.headers?.get(HEADERS.replyTo) || null;
+  try {
+    return { lane, source, streamCreated, replyTo, command: parse(source, lane, lanes), broken: null };
+  } catch (error) {
+    return { lane, source, streamCreated, replyTo, command: null, broken: (error as Error).message };
+  }
+}
+
+function parse(source: JsMsg, lane: number, lanes: number): Command {
+  const message = commandMessage.parse(source.json());
+  const definition = commandNamed(message.name);
+  if (!definition) throw new Error(`There is no command ${message.name}.`);
+  const payload = definition.schema.parse(message.payload);
+  const right = partOf(definition.laneKey(payload), lanes);
+  // Elsewhere it could overtake, or be overtaken by, another command of the same key.
+  if (right !== lane) throw new Error(`It belongs in lane ${right}, and came in lane ${lane}.`);
+
+  return { message, definition, payload, senderId: definition.sender(payload) };
+}
