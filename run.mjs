@@ -71,19 +71,19 @@ const commands = { start, test, demo: () => drive('demo'), check, bench: () => d
 
 /** @returns {Promise<number>} */
 async function start() {
-  const { port, dataDir, urls } = settings();
-  const address = `http://localhost:${port}/graphql`;
+  const { port, host, dataDir, urls } = settings();
+  const address = `http://${host}:${port}/graphql`;
   await claim(dataDir, address);
   if (!(await becomesFree(port))) throw new Failure(`Port ${port} is taken. Another one can be given in PORT.`);
 
   const ours = serverNames.filter((name) => urls[name] === undefined);
   const node = await prepare(ours);
-  const { health, failed } = await startSystem({ node, dataDir, port, urls });
+  const { health, failed } = await startSystem({ node, dataDir, host, port, urls });
   say(
     'Cheeper is ready.',
     `  GraphQL    ${address}`,
-    `  WebSocket  ws://localhost:${port}/graphql`,
-    `  IDE        http://localhost:${port}/`,
+    `  WebSocket  ws://${host}:${port}/graphql`,
+    `  IDE        http://${host}:${port}/`,
     ...services.map((name) => `  health     ${health[name]}/readyz (${name})`),
     `  data       ${dataDir}, logs in ${join(dataDir, 'logs')}`,
   );
@@ -139,9 +139,9 @@ async function drive(name) {
 // ---- A system: servers, migrations, services
 
 /**
- * @param {{ node: string, dataDir: string, port: number, urls: Urls }} options
+ * @param {{ node: string, dataDir: string, host: string, port: number, urls: Urls }} options
  */
-async function startSystem({ node, dataDir, port, urls }) {
+async function startSystem({ node, dataDir, host, port, urls }) {
   /** @type {(error: Error) => void} */
   let fail = () => {};
   /** @type {Promise<never>} */
@@ -162,7 +162,8 @@ async function startSystem({ node, dataDir, port, urls }) {
   const startService = async (/** @type {string} */ name) => {
     const healthPort = name === 'gateway' ? port : await freePort();
     const ports = name === 'gateway' ? { PORT: String(port) } : { HEALTH_PORT: String(healthPort) };
-    health[name] = `http://localhost:${healthPort}`;
+    const address = `http://${name === 'gateway' ? host : 'localhost'}:${healthPort}`;
+    health[name] = address;
     const service = launch(name, node, [...typescript, `${name}/main.ts`], {
       cwd: root,
       env: { ...env, ...ports },
@@ -173,7 +174,7 @@ async function startSystem({ node, dataDir, port, urls }) {
       const what = `${name} ${started ? 'ended unexpectedly' : 'did not start'} (${describe(exit)})`;
       fail(new Failure(`${what}. The last lines of ${logFile(name)}:\n${service.tail()}`));
     });
-    await ready(service, `http://127.0.0.1:${healthPort}/readyz`);
+    await ready(service, `${address}/readyz`);
     started = true;
   };
   await Promise.race([Promise.all(services.map(startService)), failed]);
@@ -205,7 +206,7 @@ async function startThrowAway(node) {
   throwAway.push(dataDir);
   const port = await freePort();
   say('Starting a throw-away system …');
-  const { env, failed } = await startSystem({ node, dataDir, port, urls: {} });
+  const { env, failed } = await startSystem({ node, dataDir, host: 'localhost', port, urls: {} });
 
   return { env: { ...env, CHEEPER_URL: `http://127.0.0.1:${port}` }, failed };
 }
@@ -235,12 +236,13 @@ async function ready(service, url) {
 // ---- Settings and the data folder
 
 function settings() {
-  const { PORT, CHEEPER_DATA, MYSQL_URL, NATS_URL, REDIS_URL } = process.env;
+  const { PORT, HOST, CHEEPER_DATA, MYSQL_URL, NATS_URL, REDIS_URL } = process.env;
   const port = Number(PORT || 4000);
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Failure(`PORT must be a number from 1 to 65535, not ${PORT}.`);
 
   return {
     port,
+    host: !HOST || HOST === '0.0.0.0' || HOST === '::' ? 'localhost' : HOST,
     dataDir: dataFolder(resolve(CHEEPER_DATA || join(root, 'data'))),
     urls: {
       mysql: url('MYSQL_URL', MYSQL_URL, /^mysql:\/\/[^/\s]+\/[^/\s]+$/, 'mysql://user:password@host:3306/database'),
@@ -270,7 +272,7 @@ function dataFolder(path) {
 
     return realpathSync(path);
   } catch (error) {
-    throw new Failure(`The data folder ${path} can't be made: ${/** @type {Error} */ (error).message}.`);
+    throw new Failure(`CHEEPER_DATA, ${path}, can't be a folder: ${/** @type {Error} */ (error).message}.`);
   }
 }
 

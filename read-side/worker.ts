@@ -278,11 +278,14 @@ class ReadSideWorker {
 
   /** A pump that has caught up with the main one hands its shards over to it. */
   private merge(pump: Pump): void {
+    // Its last batch may end after it was retired.
+    if (!this.pumps.has(pump)) return;
     this.main ??= pump;
-    if (pump === this.main || !this.pumps.has(pump) || [...pump.shards.values()].some((s) => s.applied < this.main!.taken)) return;
+    const { main } = this;
+    if (pump === main || [...pump.shards.values()].some((shard) => shard.applied < main.taken)) return;
     for (const shard of pump.shards.values()) {
-      this.main.join(shard);
-      (shard as Owned).pump = this.main;
+      main.join(shard);
+      (shard as Owned).pump = main;
     }
     pump.shards.clear();
     this.pumps.delete(pump);

@@ -110,7 +110,6 @@ export class Child {
   /** Asks it to stop, and insists after a while. */
   async stop() {
     this.signal(this.#options.stopSignal ?? 'SIGTERM');
-    this.signal('SIGCONT'); // a process that is held would not hear it
     const insist = setTimeout(() => this.#signalGroup('SIGKILL'), graceMs);
     await this.exit;
     clearTimeout(insist);

@@ -193,7 +193,9 @@ class Server {
 
   async stop() {
     this.#meantToStop = true;
-    await this.#child?.stop();
+    const stopped = this.#child?.stop();
+    this.signal('SIGCONT'); // if a test holds it, it does not hear
+    await stopped;
   }
 
   async kill() {
@@ -374,7 +376,8 @@ function mysqlArgs(program, folder, port) {
     '--sync-binlog=1',
     '--max-binlog-size=64M',
     '--binlog-expire-logs-seconds=3600',
-    ...(isMariadb(program) ? ['--skip-name-resolve', '--binlog-format=ROW', '--innodb-log-file-size=64M'] : ['--mysqlx=OFF']), // and its one root is root@localhost, which 127.0.0.1 is only while names are resolved
+    // MySQL's one root is root@localhost, which 127.0.0.1 is only while names are resolved.
+    ...(isMariadb(program) ? ['--skip-name-resolve', '--binlog-format=ROW', '--innodb-log-file-size=64M'] : ['--mysqlx=OFF']),
   ];
 }
 

@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -60,19 +60,17 @@ describe('npm start', () => {
   });
 
   it.each([
-    { PORT: 'http' },
-    { PORT: '70000' },
-    { MYSQL_URL: 'mysql://localhost:3306' },
-    { NATS_URL: 'localhost:4222' },
-    { REDIS_URL: 'localhost' },
-    { CHEEPER_DATA: '/dev/null' },
-  ])('says in a line what is wrong with %j', async (setting) => {
-    const wrong = start('exec node run.mjs start', setting);
+    ['PORT', 'http'],
+    ['PORT', '70000'],
+    ['MYSQL_URL', 'mysql://localhost:3306'],
+    ['NATS_URL', 'localhost:4222'],
+    ['REDIS_URL', 'localhost'],
+    ['CHEEPER_DATA', '/dev/null'],
+  ])('says in a line what is wrong with %s=%s', async (name, value) => {
+    const wrong = start('exec node run.mjs start', { [name]: value });
 
     expect(await wrong.exitCode).toBe(1);
-    expect(wrong.output).toMatch(
-      new RegExp(`^.*${Object.keys(setting)[0] === 'CHEEPER_DATA' ? 'data folder' : Object.keys(setting)[0]}.*\n$`),
-    );
+    expect(wrong.output).toMatch(new RegExp(`^${name}.*\n$`));
   });
 
   it(
@@ -139,8 +137,7 @@ describe('npm start', () => {
       expect(loser.output).toBe(`Cheeper is already running on ${dataDir}: pid ${winner.pid}, http://localhost:${port}/graphql\n`);
       await ready(winner);
 
-      process.kill(pidOf('gateway'), 'SIGSTOP'); // it can't be stopped in order for a while
-      process.kill(pidOf('write-side'), 'SIGSTOP');
+      process.kill(pidOf('gateway'), 'SIGSTOP'); // so that it can't be stopped in order for a while
       process.kill(winner.pid, 'SIGINT');
       await until('it to begin', () => winner.output.includes('Stopping'));
       const signalledAt = Date.now();
@@ -185,6 +182,48 @@ describe('npm start', () => {
       process.kill(pidOf('read-side'), 'SIGKILL');
       expect(await system.exitCode).toBe(1);
       expect(system.output).toContain('read-side ended unexpectedly (SIGKILL)');
+      expect(processes()).toEqual([]);
+    },
+    deadlineMs,
+  );
+});
+
+describe('npm test', () => {
+  const hangs = () => {
+    writeFileSync(join(folder, 'hangs.mjs'), "test('hangs', () => new Promise(() => {}), 60_000);");
+
+    return start(`exec node run.mjs test --roots '${folder}' --testMatch '**/hangs.mjs'`, { TMPDIR: folder });
+  };
+  const servers = () => processes().filter(({ command }) => /^\S+(mariadbd|mysqld|nats-server|redis-server) /.test(command));
+
+  it('hands its arguments to jest, and the exit code back', async () => {
+    const listing = start('exec node run.mjs test --listTests run.test');
+    expect(await listing.exitCode).toBe(0);
+    expect(listing.output).toContain('tests/run.test.ts');
+
+    expect(await start('exec node run.mjs test there-is-no-such-test').exitCode).toBe(1);
+  });
+
+  it(
+    'leaves nothing running when it is killed with -9',
+    async () => {
+      const tests = hangs();
+      await until('its servers', () => servers().length === 3);
+
+      process.kill(tests.pid, 'SIGKILL');
+      await until('all to be gone', () => processes().length === 0);
+    },
+    deadlineMs,
+  );
+
+  it(
+    'stops on INT, with the exit code that says so',
+    async () => {
+      const tests = hangs();
+      await until('its servers', () => servers().length === 3);
+
+      process.kill(tests.pid, 'SIGINT');
+      expect(await tests.exitCode).toBe(130);
       expect(processes()).toEqual([]);
     },
     deadlineMs,

@@ -77,6 +77,8 @@ export interface SystemOptions {
   writeSides?: number;
   readSides?: number;
   env?: NodeJS.ProcessEnv;
+  /** The run's private servers, if not these. */
+  servers?: { mysqlUrl: string; natsUrl: string; redisUrl: string };
 }
 
 export interface System {
@@ -96,12 +98,24 @@ export interface System {
   stop(): Promise<void>;
 }
 
-export async function startSystem({ gateways = 1, writeSides = 1, readSides = 1, env = {} }: SystemOptions = {}): Promise<System> {
+const privateServers = () => ({
+  mysqlUrl: required('TEST_MYSQL_URL'),
+  natsUrl: required('TEST_NATS_URL'),
+  redisUrl: required('TEST_REDIS_URL'),
+});
+
+export async function startSystem({
+  gateways = 1,
+  writeSides = 1,
+  readSides = 1,
+  env = {},
+  servers = privateServers(),
+}: SystemOptions = {}): Promise<System> {
   const namespace = `t${randomBytes(5).toString('hex')}`;
   const shared = {
-    MYSQL_URL: `${required('TEST_MYSQL_URL').replace(/\/$/, '')}/${namespace}`,
-    NATS_URL: required('TEST_NATS_URL'),
-    REDIS_URL: required('TEST_REDIS_URL'),
+    MYSQL_URL: `${servers.mysqlUrl.replace(/\/$/, '')}/${namespace}`,
+    NATS_URL: servers.natsUrl,
+    REDIS_URL: servers.redisUrl,
     NAMESPACE: namespace,
   };
   await migrate(shared.MYSQL_URL);
