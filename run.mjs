@@ -51,11 +51,6 @@ const checks = [
 const services = ['gateway', 'write-side', 'read-side'];
 const stopOrder = ['test', 'demo', 'bench', 'migrations', ...services];
 
-/** An option for Node. Jest hands it on to its workers, which would otherwise go on when jest is killed. */
-const endingWithParent = `--import=data:text/javascript,
-  const parent = process.ppid;
-  setInterval(() => process.ppid === parent || process.exit(1), 500).unref();`.replaceAll('\n', '');
-
 const readyMs = 90_000;
 const echoMs = 250;
 const root = dirname(fileURLToPath(import.meta.url));
@@ -93,7 +88,7 @@ async function start() {
 
 async function test() {
   const node = await prepare(serverNames);
-  const args = [endingWithParent, '--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...process.argv.slice(3)];
+  const args = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...process.argv.slice(3)];
   const code = exitCode(await launch('test', node, args, { cwd: root, terminal: true }).exit);
   removeAbandonedFolders(); // should it have been killed before it could
 

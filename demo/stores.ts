@@ -65,12 +65,12 @@ export class Stores {
   }
 
   static async open(urls: StoreUrls, namespace: string): Promise<Stores> {
-    const database = await mysql.createConnection({ uri: urls.mysql, supportBigNumbers: true, connectTimeout: CONNECT_TIMEOUT_MS });
-    const nats = await connect({ servers: urls.nats.split(','), name: 'demo', timeout: CONNECT_TIMEOUT_MS });
+    const database = await reached('MySQL', mysql.createConnection({ uri: urls.mysql, connectTimeout: CONNECT_TIMEOUT_MS }));
+    const nats = await reached('NATS', connect({ servers: urls.nats.split(','), name: 'demo', timeout: CONNECT_TIMEOUT_MS }));
     const redis = new Redis(urls.redis, { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, retryStrategy: () => null });
-    // What goes wrong is reported by the command that it happens to.
+    // What goes wrong later is reported by the command that it happens to.
     redis.on('error', () => undefined);
-    await redis.connect();
+    await reached('Redis', redis.connect());
     const [[head]] = await database.query<RowDataPacket[]>('SELECT epoch FROM journal_head');
 
     return new Stores(database, nats, await jetstreamManager(nats, { checkAPI: false }), redis, namespace, head!.epoch as string);
@@ -206,3 +206,8 @@ export class Stores {
     });
   }
 }
+
+const reached = <T>(server: string, connecting: Promise<T>): Promise<T> =>
+  connecting.catch((cause: unknown) => {
+    throw new Error(`${server} cannot be reached`, { cause });
+  });

@@ -10,9 +10,11 @@ export class Story {
   /** Lines that did not hold, as they were printed. */
   private readonly failures: string[] = [];
   private checked = 0;
+  /** What was said last that was not wrong. */
   private last = 'the start';
 
   chapter(title: string, ...prose: string[]): void {
+    this.last = title;
     print('', styled('bold', title), ...prose.map((line) => `  ${line}`), '');
   }
 
@@ -29,13 +31,14 @@ export class Story {
   }
 
   fail(line: string): void {
-    this.failures.push(line);
+    this.failures.push(line.trim());
     print(`  ${styled('red', '✗')} ${line}`);
   }
 
   /** Something went wrong that is no line's own fault. */
   breakOff(error: unknown): void {
-    this.fail(`it could not go on after “${this.last}”: ${inspect(error)}`);
+    print('', inspect(error));
+    this.fail(`it could not go on after “${this.last}”: ${error instanceof Error ? error.message : String(error)}`);
   }
 
   /** @returns whether all of it held */

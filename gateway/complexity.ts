@@ -1,5 +1,5 @@
 /** A bound on the work that one operation can ask for, whatever it nests. */
-import { getNamedType, isLeafType, type DocumentNode, type GraphQLError, type GraphQLSchema } from 'graphql';
+import { getNamedType, GraphQLError, isLeafType, Kind, type DocumentNode, type GraphQLSchema } from 'graphql';
 import { getComplexity, type ComplexityEstimator } from 'graphql-query-complexity';
 import { fault } from './errors.js';
 
@@ -14,26 +14,29 @@ const estimate: ComplexityEstimator = ({ field, args, childComplexity }) => {
   return 1 + times * childComplexity;
 };
 
+/** Of a document that is valid. Null when it may run, and when its variables are not right: who executes it says how. */
 export function complexityFault(
   schema: GraphQLSchema,
   document: DocumentNode,
   operationName: string | null | undefined,
   variables: Record<string, unknown>,
 ): GraphQLError | null {
-  const complexity = getComplexity({
-    schema,
-    query: document,
-    variables,
-    ...(operationName ? { operationName } : {}),
-    estimators: [estimate],
-  });
+  const tooMuch = (why: string) => fault('BAD_USER_INPUT', why, { http: 400 });
+  let complexity: number;
+  try {
+    complexity = getComplexity({
+      schema,
+      query: document,
+      variables,
+      ...(operationName ? { operationName } : {}),
+      estimators: [estimate],
+    });
+  } catch (error) {
+    if (!(error instanceof GraphQLError)) throw error;
+    // An argument that is null and must not be, or more fields than are worth counting: uncounted, it does not run.
+    return error.nodes?.[0]?.kind === Kind.VARIABLE_DEFINITION ? null : tooMuch(error.message);
+  }
   if (complexity <= MOST_OBJECTS) return null;
 
-  return fault(
-    'BAD_USER_INPUT',
-    `This could ask for ${complexity} objects, and ${MOST_OBJECTS} is the most. Ask for smaller pages, or nest less.`,
-    {
-      http: 400,
-    },
-  );
+  return tooMuch(`This could ask for ${complexity} objects, and ${MOST_OBJECTS} is the most. Ask for smaller pages, or nest less.`);
 }

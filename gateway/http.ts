@@ -3,8 +3,8 @@ import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { unwrapResolverError } from '@apollo/server/errors';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../shared/log.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
@@ -17,13 +17,22 @@ export const GRAPHQL_PATH = '/graphql';
 /** Operations being answered by this process, at the most. */
 const MOST_OPERATIONS = 2_000;
 
+const GRAPHQL_RESPONSE = 'application/graphql-response+json';
+const A_BUG = 'Something went wrong here. It was written down.';
+
 /** Limits of a document, before it is even parsed whole. */
 export const PARSE_OPTIONS = { maxTokens: 2_000 };
 
 export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, services: Services, config: { READ_DEADLINE_MS: number }) {
   const apollo = new ApolloServer<Context>({
     schema,
-    plugins: [ApolloServerPluginLandingPageDisabled(), consistencyOfEveryResponse, statusForPlainJson, boundedWork(schema)],
+    plugins: [
+      ApolloServerPluginLandingPageDisabled(),
+      consistencyOfEveryResponse,
+      statusForPlainJson,
+      noSubscriptions,
+      boundedWork(schema),
+    ],
     csrfPrevention: true,
     introspection: true,
     includeStacktraceInErrorResponses: false,
@@ -39,7 +48,22 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
 
   app.route({
     url: GRAPHQL_PATH,
+    method: ['PUT', 'PATCH', 'DELETE'],
+    handler: (_, reply) => reply.code(405).header('allow', 'GET, POST').send(errorBody('BAD_REQUEST', 'There are GET and POST here.')),
+  });
+  app.route({
+    url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
+    // Apollo's handler makes a URL of it.
+    onRequest: async ({ hostname }, reply) => {
+      if (!URL.canParse(`http://${hostname}`)) return reply.code(400).send(errorBody('BAD_REQUEST', 'The header Host names no host.'));
+    },
+    // What Apollo never sees, because its body is no JSON, or too large, or of another kind.
+    errorHandler: (error: FastifyError, _, reply) => {
+      const status = error.statusCode ?? 500;
+      if (status >= 500) services.log.error({ err: error }, 'a bug before a request was executed');
+      void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody('BAD_REQUEST', error.message));
+    },
     handler: fastifyApolloHandler(apollo, {
       context: async (request: FastifyRequest, reply: FastifyReply) => {
         if (underWay >= MOST_OPERATIONS)
@@ -94,9 +118,12 @@ const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
   },
 };
 
+const errorBody = (code: string, message: string) => ({ errors: [{ message, extensions: { code } }] });
+
 /**
  * A client that knows only `application/json` takes a status other than 200 for trouble on the way, so a well-formed
- * request with a faulty document gets 200 there. (With `application/graphql-response+json` it is 400.)
+ * request with a faulty document gets 200 there. Who knows `application/graphql-response+json` too, in whatever order, gets
+ * 400 with that.
  */
 const statusForPlainJson: ApolloServerPlugin<Context> = {
   async requestDidStart() {
@@ -105,8 +132,22 @@ const statusForPlainJson: ApolloServerPlugin<Context> = {
         const accept = request.http?.headers.get('accept') ?? '';
         const code = errors?.[0]?.extensions.code;
         const isDocuments = code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED' || code === 'BAD_USER_INPUT';
-        if (response.http.status === 400 && isDocuments && !accept.includes('application/graphql-response+json'))
-          response.http.status = 200;
+        if (response.http.status !== 400 || !isDocuments) return;
+        if (accept.includes(GRAPHQL_RESPONSE)) response.http.headers.set('content-type', `${GRAPHQL_RESPONSE}; charset=utf-8`);
+        else response.http.status = 200;
+      },
+    };
+  },
+};
+
+/** A response is one answer. */
+const noSubscriptions: ApolloServerPlugin<Context> = {
+  async requestDidStart() {
+    return {
+      async didResolveOperation({ operation }) {
+        if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return;
+        const extensions = { code: 'BAD_REQUEST', http: { status: 400 } };
+        throw new GraphQLError('Subscriptions need a websocket, at the same path.', { extensions });
       },
     };
   },
@@ -129,5 +170,5 @@ export function presentable(formatted: GraphQLFormattedError, error: unknown, lo
   if (cause instanceof GraphQLError || formatted.extensions?.code !== 'INTERNAL_SERVER_ERROR') return formatted;
   log.error({ err: cause, path: formatted.path }, 'a bug in a resolver');
 
-  return { ...formatted, message: 'Something went wrong here. It was written down.', extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+  return { ...formatted, message: A_BUG, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
 }

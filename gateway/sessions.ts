@@ -5,6 +5,8 @@ import { UUID } from '../shared/ids.js';
 
 export const SESSION_COOKIE = 'cheeper_session';
 
+const MOST_REMEMBERED = 10_000;
+
 export interface IssuedSession {
   accessToken: string;
   expiresAt: Date;
@@ -12,6 +14,8 @@ export interface IssuedSession {
 
 export class Sessions {
   private readonly key;
+  /** A signature is verified once: it took a fifth of the time of a small request. */
+  private readonly verified = new Map<string, { authorId: string; expiresAtMs: number }>();
 
   constructor(
     private readonly signingKey: string,
@@ -36,10 +40,16 @@ export class Sessions {
 
   /** Whose token it is; null when it is none of ours, or has run out. */
   async verify(accessToken: string): Promise<string | null> {
+    const known = this.verified.get(accessToken);
+    if (known) return known.expiresAtMs > Date.now() ? known.authorId : null;
     try {
       const { payload } = await jwtVerify(accessToken, this.key, { algorithms: ['HS256'], issuer: this.namespace });
+      if (!payload.sub || !payload.exp || !UUID.test(payload.sub)) return null;
+      // The oldest goes first: it is only a matter of verifying it again.
+      if (this.verified.size >= MOST_REMEMBERED) this.verified.delete(this.verified.keys().next().value!);
+      this.verified.set(accessToken, { authorId: payload.sub, expiresAtMs: payload.exp * 1_000 });
 
-      return payload.sub && UUID.test(payload.sub) ? payload.sub : null;
+      return payload.sub;
     } catch (error) {
       if (error instanceof errors.JOSEError) return null;
       throw error;

@@ -9,6 +9,7 @@ import {
   execute,
   GraphQLError,
   getOperationAST,
+  getVariableValues,
   parse,
   validate,
   type DocumentNode,
@@ -16,12 +17,12 @@ import {
   type ExecutionResult,
   type GraphQLSchema,
 } from 'graphql';
-import { GRAPHQL_TRANSPORT_WS_PROTOCOL, type SubscribePayload } from 'graphql-ws';
-import { useServer } from 'graphql-ws/use/ws';
-import { WebSocketServer } from 'ws';
+import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type SubscribePayload } from 'graphql-ws';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { decodeToken } from '../shared/token.js';
 import { complexityFault } from './complexity.js';
-import { CONSISTENCY_HEADER } from './consistency.js';
-import { Context, type Services } from './context.js';
+import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER, type ConsistencyReport } from './consistency.js';
+import type { Context, Services } from './context.js';
 import { fault } from './errors.js';
 import { GRAPHQL_PATH, PARSE_OPTIONS, presentable } from './http.js';
 import { SESSION_COOKIE } from './sessions.js';
@@ -30,15 +31,20 @@ import { cookiesOf, createContext, isForeign, parametersOf } from './transport.j
 /** Operations of one socket at a time, at the most. */
 const MOST_OPERATIONS = 100;
 const MOST_BYTES_IN_A_MESSAGE = 256 * 1024;
+/** Who asks for more while so much waits to be read does not read at all. */
+const MOST_BYTES_UNREAD = 16 * 1024 * 1024;
+const INIT_DEADLINE_MS = 5_000;
+/** A socket that has not answered one ping by the time of the next is dead. */
+const PING_MS = 12_000;
+/** For a client to answer that we are going away. */
+const CLOSE_DEADLINE_MS = 1_000;
 
-/** What a socket has seen: the operations on it are one session, and never go back. */
+/** Of one socket: the operations on it are one session, and never go back. */
 interface Session {
+  request: IncomingMessage;
+  /** The newest that any of its operations answered with. */
   token: string | null;
   underWay: number;
-}
-
-interface WithSession extends Record<PropertyKey, unknown> {
-  session?: Session;
 }
 
 export function serveWebsocket(
@@ -47,89 +53,141 @@ export function serveWebsocket(
   services: Services,
   config: { READ_DEADLINE_MS: number; ALLOWED_ORIGINS: string[] },
 ) {
-  const sockets = new WebSocketServer({
-    noServer: true,
-    handleProtocols: (protocols) => protocols.has(GRAPHQL_TRANSPORT_WS_PROTOCOL) && GRAPHQL_TRANSPORT_WS_PROTOCOL,
-    maxPayload: MOST_BYTES_IN_A_MESSAGE,
-    perMessageDeflate: false,
-  });
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const status = refusal(request, config.ALLOWED_ORIGINS);
-    if (status) return void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-    sockets.handleUpgrade(request, socket, head, (websocket) => sockets.emit('connection', websocket, request));
-  });
-
-  const contextOf = (request: IncomingMessage, params: Record<string, unknown>, session: Session, payload?: SubscribePayload) => {
-    const parameters = { ...parametersOf(request.headers), ...parametersOf(params) };
+  const { log } = services;
+  const contextOf = (session: Session, params: Record<string, unknown>, payload?: SubscribePayload) => {
+    const { headers } = session.request;
+    const parameters = { ...parametersOf(headers), ...parametersOf(params) };
     const extra = payload?.extensions?.[CONSISTENCY_HEADER];
-    const tokens = [parameters[CONSISTENCY_HEADER], session.token, typeof extra === 'string' ? extra : null];
-    parameters[CONSISTENCY_HEADER] = tokens.filter(Boolean).join(',');
+    if (typeof extra === 'string') parameters[CONSISTENCY_HEADER] = [parameters[CONSISTENCY_HEADER], extra].filter(Boolean).join(',');
+    // What we remember for a client is like a cookie: one of another epoch is nobody's fault, and forgotten.
+    const cookies = cookiesOf(headers);
+    if (session.token) cookies[CONSISTENCY_COOKIE] = session.token;
 
-    return createContext(services, config, parameters, cookiesOf(request.headers));
+    return createContext(services, config, parameters, cookies);
   };
-  const sessionOf = (extra: WithSession): Session => (extra.session ??= { token: null, underWay: 0 });
 
-  const graphql = useServer<Record<string, unknown>, WithSession>(
-    {
-      isProd: true,
-      schema,
-      connectionInitWaitTimeout: 5_000,
-      onConnect: async ({ extra, connectionParams }) => {
-        try {
-          await contextOf(extra.request, connectionParams ?? {}, sessionOf(extra));
-        } catch (error) {
-          // Who says a wrong name is not let in (4403); what else is wrong is told to each operation.
-          if (error instanceof GraphQLError && error.extensions.code === 'UNAUTHENTICATED') return false;
-          if (!(error instanceof GraphQLError)) throw error;
-        }
+  const protocol = makeServer<Record<string, unknown>, Session>({
+    schema,
+    connectionInitWaitTimeout: INIT_DEADLINE_MS,
+    onConnect: async ({ extra: session, connectionParams }) => {
+      try {
+        await contextOf(session, connectionParams ?? {});
+      } catch (error) {
+        // Who says a wrong name is not let in (4403); what else is wrong is told to each operation.
+        if (error instanceof GraphQLError && error.extensions.code === 'UNAUTHENTICATED') return false;
+        if (!(error instanceof GraphQLError)) throw error;
+      }
 
-        return true;
-      },
-      onSubscribe: async ({ extra, connectionParams }, _id, payload) => {
-        const session = sessionOf(extra);
-        if (session.underWay >= MOST_OPERATIONS) return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
-        const checked = check(schema, payload);
-        if (Array.isArray(checked)) return checked;
-        try {
-          const contextValue = await contextOf(extra.request, connectionParams ?? {}, session, payload);
-          session.underWay += 1;
-
-          return { schema, document: checked, operationName: payload.operationName, variableValues: payload.variables, contextValue };
-        } catch (error) {
-          if (error instanceof GraphQLError) return [error];
-          throw error;
-        }
-      },
-      subscribe: (args) => subscribeAfresh(args),
-      onNext: ({ extra }, _id, _payload, args, result) => {
-        const { consistency } = args.contextValue as Context;
-        // A frame's own is there already.
-        const report = (result.extensions?.consistency as ReturnType<typeof consistency.report> | undefined) ?? consistency.report();
-        sessionOf(extra).token = report.token;
-
-        return {
-          ...result,
-          ...(result.errors ? { errors: result.errors.map((error) => present(error)) } : {}),
-          extensions: { ...result.extensions, consistency: report },
-        };
-      },
-      onError: (_, __, ___, errors) => errors.map((error) => present(error)),
-      onComplete: ({ extra }) => {
-        sessionOf(extra).underWay -= 1;
-      },
+      return true;
     },
-    sockets,
-  );
+    onSubscribe: async ({ extra: session, connectionParams }, _id, payload) => {
+      if (session.underWay >= MOST_OPERATIONS) return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
+      const checked = check(schema, payload);
+      if (Array.isArray(checked)) return checked;
+      // Before anything is waited for: messages come without waiting for each other.
+      session.underWay += 1;
+      try {
+        const contextValue = await contextOf(session, connectionParams ?? {}, payload);
+
+        return { schema, document: checked, operationName: payload.operationName, variableValues: payload.variables, contextValue };
+      } catch (error) {
+        session.underWay -= 1;
+        if (error instanceof GraphQLError) return [error];
+        throw error;
+      }
+    },
+    subscribe: (args) => subscribeAfresh(args),
+    onNext: ({ extra: session }, _id, _payload, args, result) => {
+      // A frame's own is there already.
+      const consistency =
+        (result.extensions?.consistency as ConsistencyReport | undefined) ?? (args.contextValue as Context).consistency.report();
+      session.token = newer(session.token, consistency.token);
+
+      return {
+        ...result,
+        ...(result.errors ? { errors: result.errors.map((error) => present(error)) } : {}),
+        extensions: { ...result.extensions, consistency },
+      };
+    },
+    onError: (_, __, ___, errors) => errors.map((error) => present(error)),
+    onComplete: ({ extra: session }) => {
+      session.underWay -= 1;
+    },
+  });
 
   /** As over HTTP, without what is meant for HTTP. */
   const present = (error: GraphQLError) => {
     const formatted = error.toJSON();
     const { http: _, ...extensions }: Record<string, unknown> = { code: 'INTERNAL_SERVER_ERROR', ...formatted.extensions };
 
-    return presentable({ ...formatted, extensions }, error, services.log);
+    return presentable({ ...formatted, extensions }, error, log);
   };
 
-  return { stop: () => Promise.resolve(graphql.dispose()) };
+  const sockets = new WebSocketServer({
+    noServer: true,
+    handleProtocols: (protocols) => protocols.has(GRAPHQL_TRANSPORT_WS_PROTOCOL) && GRAPHQL_TRANSPORT_WS_PROTOCOL,
+    maxPayload: MOST_BYTES_IN_A_MESSAGE,
+    perMessageDeflate: false,
+  });
+  const serve = (websocket: WebSocket, request: IncomingMessage) => {
+    const bug = (error: unknown) => {
+      log.error({ err: error }, 'a bug in a websocket operation');
+      websocket.close(CloseCode.InternalServerError, 'Internal server error');
+    };
+    const closed = protocol.opened(
+      {
+        protocol: websocket.protocol,
+        // Settles when it is on its way, so that a slow reader holds back what is sent to it. To who has gone, nothing is sent.
+        send: (data) => new Promise((resolve) => websocket.send(data, () => resolve())),
+        close: (code, reason) => websocket.close(code, reason),
+        onMessage: (handle) =>
+          websocket.on('message', (data: Buffer) => {
+            if (websocket.bufferedAmount > MOST_BYTES_UNREAD) websocket.terminate();
+            else handle(data.toString()).catch(bug);
+          }),
+      },
+      { request, token: null, underWay: 0 },
+    );
+    let isAlive = true;
+    websocket.on('pong', () => (isAlive = true));
+    const heart = setInterval(() => {
+      if (!isAlive) return websocket.terminate();
+      isAlive = false;
+      websocket.ping();
+    }, PING_MS);
+    websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
+    websocket.once('close', (code, reason) => {
+      clearInterval(heart);
+      closed(code, reason.toString()).catch(bug);
+    });
+  };
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const status = refusal(request, config.ALLOWED_ORIGINS);
+    if (!status) return sockets.handleUpgrade(request, socket, head, serve);
+    // It may have gone before it could be told.
+    socket.on('error', (error) => log.debug({ err: error }, 'a refused upgrade failed'));
+    socket.once('finish', () => socket.destroy());
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  });
+
+  return {
+    /** Closes all sockets, with or without the client's consent. */
+    stop: async () => {
+      const gone = new Promise((resolve) => sockets.close(resolve));
+      for (const websocket of sockets.clients) websocket.close(1001, 'Going away');
+      const deadline = setTimeout(() => sockets.clients.forEach((websocket) => websocket.terminate()), CLOSE_DEADLINE_MS);
+      await gone;
+      clearTimeout(deadline);
+    },
+  };
+}
+
+/** The one of two tokens that says more; of different epochs, the second. */
+function newer(known: string | null, token: string): string {
+  if (known === null) return token;
+  const [a, b] = [decodeToken(known), decodeToken(token)];
+
+  return a.epoch === b.epoch && a.position > b.position ? known : token;
 }
 
 /** The status line for an upgrade that is refused. */
@@ -144,20 +202,21 @@ function refusal(request: IncomingMessage, allowedOrigins: string[]): string | n
 
 /** The document, or what is wrong with it: told to this operation, while the others of the socket go on. */
 function check(schema: GraphQLSchema, { query, operationName, variables }: SubscribePayload): DocumentNode | GraphQLError[] {
-  const withCode = (error: GraphQLError, code: string) =>
+  const withCode = (code: string) => (error: GraphQLError) =>
     new GraphQLError(error.message, { nodes: error.nodes, source: error.source, positions: error.positions, extensions: { code } });
   let document: DocumentNode;
   try {
     document = parse(query, PARSE_OPTIONS);
   } catch (error) {
-    if (error instanceof GraphQLError) return [withCode(error, 'GRAPHQL_PARSE_FAILED')];
+    if (error instanceof GraphQLError) return [withCode('GRAPHQL_PARSE_FAILED')(error)];
     throw error;
   }
   const invalid = validate(schema, document);
-  if (invalid.length > 0) return invalid.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'));
-  if (!getOperationAST(document, operationName)) {
-    return [new GraphQLError('Which operation is meant?', { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } })];
-  }
+  if (invalid.length > 0) return invalid.map(withCode('GRAPHQL_VALIDATION_FAILED'));
+  const operation = getOperationAST(document, operationName);
+  if (!operation) return [new GraphQLError('Which operation is meant?', { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } })];
+  const wrong = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}).errors ?? [];
+  if (wrong.length > 0) return wrong.map(withCode('BAD_USER_INPUT'));
   const tooMuch = complexityFault(schema, document, operationName, variables ?? {});
 
   return tooMuch ? [tooMuch] : document;

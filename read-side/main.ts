@@ -17,7 +17,12 @@ await runService('read-side', async () => {
   const nats = await connectNats(config.NATS_URL, 'read-side');
   // Commands wait for Redis as long as it takes. One that is sent again after a lost connection finds what it did the first
   // time, because every write compares `applied`.
-  const redis = new Redis(config.REDIS_URL, { maxRetriesPerRequest: null, retryStrategy: (n) => Math.min(50 * n, 500) });
+  const redis = new Redis(config.REDIS_URL, {
+    maxRetriesPerRequest: null,
+    retryStrategy: (n) => Math.min(50 * n, 500),
+    // A batch is a script for each shard: they go out together, in one write.
+    enableAutoPipelining: true,
+  });
   redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
   const worker = startWorker({ redis, nats, namespace: config.NAMESPACE, shards: config.SHARDS, projections, log });
   parts = [

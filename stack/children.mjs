@@ -2,12 +2,14 @@
  * Child processes that cannot outlive us.
  *
  * Each child leads a process group of its own, so Ctrl-C in a terminal reaches only us, and we stop the children in an
- * order of our choosing. That alone would let them survive our kill -9; so, where util-linux is (every Debian), the
- * kernel kills each of them the moment that we die, however that happens.
+ * order of our choosing. That alone would let them survive our kill -9; so each group has a guard, a shell that does
+ * nothing but read from a pipe that we hold. However we die, the kernel closes the pipe, and the guard kills its group,
+ * with whatever our child has started there. (The kernel's own parent-death signal reaches neither grandchildren nor
+ * those who have changed their user in between, such as apt-get.)
  *
  * No dependencies; Node 20 and later.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, copyFileSync, fstatSync, openSync, readSync, statSync, truncateSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Failure } from './tell.mjs';
@@ -26,9 +28,12 @@ const capturedBytes = 1024 * 1024;
  * @property {NodeJS.ProcessEnv} [env]
  * @property {string} [logFile] where its output goes, appended; without one it is kept for `tail`
  * @property {boolean} [terminal] it gets our own input and output instead
- * @property {number[]} [files] open files that it gets as its descriptors 3, 4, …
+ * @property {number} [file] an open file that it gets as its descriptor 4
  * @property {NodeJS.Signals} [stopSignal] what asks it to stop; TERM
  */
+
+/** The guard is nobody's child, lest what it guards should wonder about a child that it doesn't know. */
+const guarded = '( ( read -r _; kill -KILL 0 ) <&3 >/dev/null 2>&1 & ); exec "$0" "$@" 3<&-';
 
 /** @type {Set<Child>} */
 const alive = new Set();
@@ -62,13 +67,15 @@ export class Child {
     const log = options.logFile === undefined ? undefined : openLog(options.logFile);
     if (log !== undefined) this.#logStart = fstatSync(log).size;
     const output = options.terminal ? 'inherit' : (log ?? 'pipe');
-    const [command, ...rest] = [...dyingWithUs(), program, ...args];
-    const child = spawn(/** @type {string} */ (command), rest, {
+    const child = spawn('/bin/sh', ['-c', guarded, program, ...args], {
       cwd: options.cwd,
       env: options.env,
       detached: true,
-      stdio: [options.terminal ? 'inherit' : 'ignore', output, output, ...(options.files ?? [])],
+      stdio: [options.terminal ? 'inherit' : 'ignore', output, output, 'pipe', options.file ?? 'ignore'],
     });
+    const guard = /** @type {import('node:net').Socket} */ (child.stdio[3]);
+    guard.unref();
+    guard.once('error', () => {}); // it is gone, and so is what it guarded
     if (log !== undefined) closeSync(log);
 
     this.pid = child.pid ?? 0;
@@ -194,24 +201,6 @@ function isExecutable(path) {
   } catch {
     return false;
   }
-}
-
-/** @type {string[] | undefined} */
-let wrapper;
-
-/**
- * What goes before a command so that the kernel kills it when we die. We may have died before the kernel was asked,
- * hence the look at the parent afterwards.
- */
-function dyingWithUs() {
-  wrapper ??= (() => {
-    const setpriv = findProgram('setpriv');
-    const works = setpriv !== undefined && spawnSync(setpriv, ['--pdeathsig', 'KILL', '--', 'true']).status === 0;
-
-    return works ? [setpriv, '--pdeathsig', 'KILL', '--', '/bin/sh', '-c', '[ "$PPID" = "$0" ] && exec "$@"', String(process.pid)] : [];
-  })();
-
-  return wrapper;
 }
 
 /** @param {string} file */

@@ -42,5 +42,5 @@ async function flock(fd, options = []) {
   const program = findProgram('flock');
   if (program === undefined) return true;
 
-  return (await launch('flock', program, [...options, '3'], { files: [fd] }).exit).code === 0;
+  return (await launch('flock', program, [...options, '4'], { file: fd }).exit).code === 0;
 }

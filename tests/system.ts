@@ -67,8 +67,9 @@ export class ServiceProcess {
     return gone;
   }
 
-  log(): string {
-    return readFileSync(this.logFile, 'utf8').split('\n').slice(-40).join('\n');
+  /** The end of what it has logged. */
+  log(lines = 40): string {
+    return readFileSync(this.logFile, 'utf8').split('\n').slice(-lines).join('\n');
   }
 }
 

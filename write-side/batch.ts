@@ -5,7 +5,7 @@
  * the commit, so commit order is position order. Everything from there on is one packet: nobody waits for a round trip of
  * ours with the head locked. Order of locks, in every process: state, head, journal, inbox by key.
  */
-import type { MikroORM } from '@mikro-orm/mysql';
+import type { EntityManager, MikroORM } from '@mikro-orm/mysql';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { newId } from '../shared/ids.js';
@@ -18,7 +18,7 @@ import { commandHandlers } from './command-handlers.js';
 import { inboxKey, replay, type InboxRow, type RecordedOutcome } from './inbox.js';
 import { parkingRow, PARK } from './parked.js';
 import type { Command, Received } from './received.js';
-import { State } from './state.js';
+import { State, type Query } from './state.js';
 
 export interface Database {
   connection: Connection;
@@ -41,15 +41,8 @@ const handlerOf = (command: Command) => commandHandlers[command.definition.name 
 export async function runBatch(database: Database, locks: string[], batch: Received[]): Promise<Outcome[]> {
   const { connection, epoch } = database;
   const commands = batch.flatMap((received) => received.command ?? []);
-  const inbox = await begin(connection, locks, commands);
-  const isNew = (c: Command) => !inbox.has(inboxKey(c.senderId, c.message.commandId));
-  const fresh = commands.filter(isNew);
-
   const em = database.orm.em.fork({ clear: true });
-  const state = await State.load(
-    em,
-    fresh.map((c) => handlerOf(c).needs(c.payload)),
-  );
+  const { inbox, state } = await begin(connection, locks, commands, em);
   const now = new Date();
   const entries: EntryBody[] = [];
   const rows: InboxRow[] = [];
@@ -139,21 +132,36 @@ function decide(command: Command, state: State, now: Date): { events: Event[]; a
 
 const isDomainEvent = (event: Event): event is DomainEvent => event.type !== 'CommandRefused' && event.type !== 'CommandHadNoEffect';
 
-/** Opens the transaction, checks the locks, and looks the commands up in the inbox: one round trip. */
-async function begin(connection: Connection, locks: string[], commands: Command[]): Promise<Map<string, InboxRow>> {
+/** Opens the transaction, checks the locks, looks the commands up in the inbox, and loads what they need: one round trip. */
+async function begin(
+  connection: Connection,
+  locks: string[],
+  commands: Command[],
+  em: EntityManager,
+): Promise<{ inbox: Map<string, InboxRow>; state: State }> {
   const held = locks.map(() => 'COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0)').join(' AND ');
-  const lookUp = commands.length
-    ? `; SELECT sender_id AS senderId, command_id AS commandId, fingerprint, position, outcome
-       FROM inbox WHERE (sender_id, command_id) IN (${commands.map(() => '(?, ?)').join(', ')})`
-    : '';
-  const [results] = await connection.query<RowDataPacket[][]>(`START TRANSACTION; SELECT ${held} AS held${lookUp}`, [
-    ...locks,
-    ...commands.flatMap((c) => [c.senderId, c.message.commandId]),
-  ]);
-  if (Number(results[1]![0]!.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
-  const rows = (results[2] ?? []) as unknown as InboxRow[];
+  const keys = commands.map((c) => [c.senderId, c.message.commandId]);
+  const queries: Query[] = [
+    { sql: 'START TRANSACTION', values: [] },
+    { sql: `SELECT ${held} AS held`, values: locks },
+    {
+      sql: `SELECT sender_id AS senderId, command_id AS commandId, fingerprint, position, outcome
+            FROM inbox WHERE (sender_id, command_id) IN (?)`,
+      values: [keys.length ? keys : [['', '']]],
+    },
+    ...State.queries(commands.map((c) => handlerOf(c).needs(c.payload))),
+  ];
+  const [[, lockRows, inboxRows, ...stateRows]] = await connection.query<RowDataPacket[][]>(
+    queries.map(({ sql }) => sql).join('; '),
+    queries.flatMap(({ values }) => values),
+  );
+  if (Number(lockRows![0]!.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
+  const rows = inboxRows as unknown as InboxRow[];
 
-  return new Map(rows.map((row) => [inboxKey(row.senderId, row.commandId), { ...row, position: Number(row.position) }]));
+  return {
+    inbox: new Map(rows.map((row) => [inboxKey(row.senderId, row.commandId), { ...row, position: Number(row.position) }])),
+    state: State.of(em, stateRows),
+  };
 }
 
 /** Takes the positions, journals, and commits: one round trip. Returns the position before the first entry. */

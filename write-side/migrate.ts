@@ -24,6 +24,7 @@ export async function migrate(mysqlUrl: string): Promise<string[]> {
     clientUrl: mysqlUrl,
     dbName,
     extensions: [Migrator],
+    logger: () => undefined, // What was done is told by the caller.
     migrations: { migrationsList, snapshot: false, transactional: false },
   });
   try {

@@ -1,8 +1,9 @@
 /**
- * The aggregates that a batch of commands is about: loaded with one query a type, shared by all handlers of the batch (so
- * that each sees what those before it did), and changed by events only.
+ * The aggregates that a batch of commands is about: loaded with one query a type, all in one round trip; shared by all
+ * handlers of the batch (so that each sees what those before it did), and changed by events only.
  */
 import type { EntityManager } from '@mikro-orm/mysql';
+import type { RowDataPacket } from 'mysql2';
 import type { AggregateVersion, DomainEvent } from '../shared/messages/event.js';
 import { Author } from './authors/author.js';
 import { Cheep } from './cheeps/cheep.js';
@@ -18,6 +19,12 @@ export interface Needs {
   followingCounts?: string[];
 }
 
+/** A statement of a packet of several; lists among the values are expanded by the driver. */
+export interface Query {
+  sql: string;
+  values: unknown[];
+}
+
 export class State {
   readonly authors = new Map<string, Author>();
   readonly cheeps = new Map<string, Cheep>();
@@ -28,41 +35,40 @@ export class State {
 
   private constructor(private readonly em: EntityManager) {}
 
-  static async load(em: EntityManager, needs: Needs[]): Promise<State> {
-    const state = new State(em);
-    const all = <T>(pick: (n: Needs) => readonly (T | null)[] | undefined): T[] =>
-      [...new Set(needs.flatMap((n) => pick(n) ?? []))].filter((value) => value !== null);
+  /** What to ask the database for: always the same queries, in the same order, whatever is needed. */
+  static queries(needs: Needs[]): Query[] {
+    const all = <T>(pick: (n: Needs) => readonly (T | null)[] | undefined): [(T | '')[]] => {
+      const values = [...new Set(needs.flatMap((n) => pick(n) ?? []))].filter((value) => value !== null);
 
-    const ids = all((n) => n.authors);
-    const usernames = all((n) => n.usernames);
-    const emails = all((n) => n.emails);
-    const anyOf = [
-      ...(ids.length ? [{ id: { $in: ids } }] : []),
-      ...(usernames.length ? [{ username: { $in: usernames } }] : []),
-      ...(emails.length ? [{ email: { $in: emails } }] : []),
+      // An empty list is no SQL; nothing has an empty id.
+      return [values.length > 0 ? values : ['']];
+    };
+
+    return [
+      {
+        sql: 'SELECT * FROM authors WHERE id IN (?) OR username IN (?) OR email IN (?)',
+        values: [...all((n) => n.authors), ...all((n) => n.usernames), ...all((n) => n.emails)],
+      },
+      { sql: 'SELECT * FROM cheeps WHERE id IN (?)', values: all((n) => n.cheeps) },
+      {
+        sql: 'SELECT * FROM follows WHERE id IN (?)',
+        values: all((n) => n.follows?.map((f) => followId(f.followerId, f.followedId))),
+      },
+      {
+        // At most 5,000 index entries for each: the limit that this count is for.
+        sql: 'SELECT follower_id AS followerId, COUNT(*) AS count FROM follows WHERE follower_id IN (?) AND active = 1 GROUP BY follower_id',
+        values: all((n) => n.followingCounts),
+      },
     ];
-    if (anyOf.length) for (const author of await em.find(Author, { $or: anyOf })) state.addAuthor(author);
+  }
 
-    const cheepIds = all((n) => n.cheeps);
-    if (cheepIds.length) {
-      for (const cheep of await em.find(Cheep, { id: { $in: cheepIds } })) state.cheeps.set(cheep.id, cheep);
-    }
-
-    const followIds = all((n) => n.follows?.map((f) => followId(f.followerId, f.followedId)));
-    if (followIds.length) {
-      for (const follow of await em.find(Follow, { id: { $in: followIds } })) state.follows.set(follow.id, follow);
-    }
-
-    const followers = all((n) => n.followingCounts);
-    if (followers.length) {
-      // At most 5,000 index entries for each: the limit that this count is for.
-      const rows = await em.execute<{ followerId: string; count: number | string }[]>(
-        `SELECT follower_id AS followerId, COUNT(*) AS count FROM follows
-         WHERE follower_id IN (${followers.map(() => '?').join(', ')}) AND active = 1 GROUP BY follower_id`,
-        followers,
-      );
-      for (const row of rows) state.followingCounts.set(row.followerId, Number(row.count));
-    }
+  /** The state from the rows of `queries`. */
+  static of(em: EntityManager, [authors, cheeps, follows, counts]: RowDataPacket[][]): State {
+    const state = new State(em);
+    for (const row of authors!) state.addAuthor(em.map(Author, row));
+    for (const row of cheeps!) state.cheeps.set(row.id as string, em.map(Cheep, row));
+    for (const row of follows!) state.follows.set(row.id as string, em.map(Follow, row));
+    for (const row of counts!) state.followingCounts.set(row.followerId as string, Number(row.count));
 
     return state;
   }

@@ -34,7 +34,8 @@ export class LogInMutation {
   @Mutation(() => LogInPayload)
   async logIn(@Arg('input') { usernameOrEmail, password }: LogInInput, @Ctx() context: Context): Promise<LogInPayload> {
     const { passwords, sessions } = context.services;
-    const isPossible = usernameOrEmail.length <= MOST_CHARACTERS && password.length <= MOST_CHARACTERS;
+    // As they are sent: NFC may be longer than what was typed.
+    const isPossible = [usernameOrEmail, password].every((text) => text.normalize('NFC').length <= MOST_CHARACTERS);
     const authorId = isPossible ? await passwords.authenticate(usernameOrEmail.trim(), password) : null;
     const session = authorId && (await sessions.issue(authorId));
     if (session) {

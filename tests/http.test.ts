@@ -1,0 +1,254 @@
+/**
+ * GraphQL over HTTP, as the draft has it and clients rely on it: https://graphql.github.io/graphql-over-http/draft/
+ *
+ * The audits are the draft's own suite. They know nothing of the guard against forged requests, so each request names itself
+ * as one that no page of another origin could have sent.
+ */
+import { request } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { serverAudits } from 'graphql-http';
+import { TimelineDocument } from '../client/operations.js';
+import { newId } from '../shared/ids.js';
+import { encodeToken } from '../shared/token.js';
+import { startSystem, type System } from './system.js';
+
+const JSON_TYPE = 'application/json';
+const GRAPHQL_TYPE = 'application/graphql-response+json';
+const FRIEND = 'https://friend.example';
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem({ env: { ALLOWED_ORIGINS: FRIEND } });
+}, 60_000);
+afterAll(() => system?.stop());
+
+const preflighted: typeof fetch = (url, init) => fetch(url, { ...init, headers: { ...init?.headers, 'apollo-require-preflight': 'yes' } });
+
+describe('the audits of GraphQL over HTTP', () => {
+  const audits = serverAudits({ url: () => system.url, fetchFn: preflighted });
+
+  it('are all there', () => expect(audits).toHaveLength(61));
+
+  it.each(audits)('$id: $name', async (audit) => {
+    const result = await audit.fn();
+
+    expect(result.status === 'ok' ? 'ok' : `${result.status}: ${result.reason}`).toBe('ok');
+  });
+});
+
+interface Body {
+  data?: unknown;
+  errors?: { message: string; path?: string[]; extensions: { code: string; argument?: string } }[];
+}
+
+const post = (body: unknown, headers: Record<string, string> = {}) =>
+  fetch(system.url, {
+    method: 'POST',
+    headers: { 'content-type': JSON_TYPE, accept: GRAPHQL_TYPE, ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+const bodyOf = async (response: Response) => (await response.json()) as Body;
+const typeOf = (response: Response) => response.headers.get('content-type')?.split(';')[0];
+
+const nested = (levels: number, selection: string): string =>
+  levels === 0 ? selection : `nodes { followers(first: 30) { ${nested(levels - 1, selection)} } }`;
+const introspection = '{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }';
+
+describe('a document that cannot be executed', () => {
+  const documents = [
+    { what: 'does not parse', query: '{', codes: ['GRAPHQL_PARSE_FAILED'] },
+    { what: 'has more tokens than are read', query: `{ ${'a: __typename '.repeat(700)} }`, codes: ['GRAPHQL_PARSE_FAILED'] },
+    { what: 'asks for a field that there is not', query: '{ viewer { nickname } }', codes: ['GRAPHQL_VALIDATION_FAILED'] },
+    {
+      what: 'asks for the schema, deeper and deeper',
+      query: introspection,
+      codes: ['GRAPHQL_VALIDATION_FAILED'],
+    },
+    {
+      what: 'is given variables of wrong types',
+      query: 'query ($first: Int, $id: ID!) { author(id: $id) { cheeps(first: $first) { resumeCursor } } }',
+      variables: { first: 'many', id: ['x'] },
+      codes: ['BAD_USER_INPUT', 'BAD_USER_INPUT'],
+    },
+    { what: 'is not given a variable that it needs', query: 'query ($id: ID!) { author(id: $id) { id } }', codes: ['BAD_USER_INPUT'] },
+    {
+      what: 'is given null where its argument cannot be',
+      query: 'query ($id: ID = "x") { author(id: $id) { id } }',
+      variables: { id: null },
+      codes: ['BAD_USER_INPUT'],
+    },
+    { what: 'could ask for too many objects', query: `{ viewer { followers { ${nested(3, 'totalCount')} } } }`, codes: ['BAD_USER_INPUT'] },
+    {
+      what: 'could ask for too many objects, by its variables',
+      query: `query ($first: Int) { viewer { followers(first: $first) { nodes { cheeps(first: $first) { nodes { author { id } } } } } } }`,
+      variables: { first: 100 },
+      codes: ['BAD_USER_INPUT'],
+    },
+    {
+      what: 'repeats itself beyond counting',
+      query: `{ ...f0 } ${Array.from({ length: 20 }, (_, i) => `fragment f${i} on Query { ...f${i + 1} a${i}: viewer { id } ...f${i + 1} }`).join(' ')} fragment f20 on Query { __typename }`,
+      codes: ['BAD_USER_INPUT'],
+    },
+  ];
+
+  it.each(documents)('because it $what is 400, and for who knows plain JSON only 200', async ({ what: _, codes, ...body }) => {
+    for (const [accept, status] of [[GRAPHQL_TYPE, 400] as const, [JSON_TYPE, 200] as const]) {
+      const response = await post(body, { accept });
+      const { errors, ...rest } = await bodyOf(response);
+
+      expect(response.status).toBe(status);
+      expect(typeOf(response)).toBe(accept);
+      expect(errors?.map((error) => error.extensions.code)).toEqual(codes);
+      expect(rest).not.toHaveProperty('data');
+    }
+  });
+
+  it('is 400 with the media type that explains it, in whatever order the client names both', async () => {
+    for (const accept of [`${JSON_TYPE}, ${GRAPHQL_TYPE}`, `${GRAPHQL_TYPE}, ${JSON_TYPE};q=0.9`, `${GRAPHQL_TYPE};q=0.5, ${JSON_TYPE}`]) {
+      const response = await post({ query: '{' }, { accept });
+
+      expect([response.status, typeOf(response)]).toEqual([400, GRAPHQL_TYPE]);
+    }
+  });
+
+  it('is 400 when its operation cannot be told, for everybody', async () => {
+    const query = 'query A { __typename } query B { __typename }';
+    for (const accept of [GRAPHQL_TYPE, JSON_TYPE]) {
+      for (const operationName of ['C', undefined]) {
+        const response = await post({ query, operationName }, { accept });
+
+        expect(response.status).toBe(400);
+        expect((await bodyOf(response)).errors).toMatchObject([{ extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } }]);
+      }
+    }
+    expect(await bodyOf(await post({ query, operationName: 'B' }))).toMatchObject({ data: { __typename: 'Query' } });
+  });
+});
+
+describe('a request that is no question', () => {
+  const get = (query: string, headers: Record<string, string>) => fetch(`${system.url}?query=${encodeURIComponent(query)}`, { headers });
+  const requests: { what: string; status: number; send: () => Promise<Response>; allow?: string }[] = [
+    { what: 'JSON that does not parse', status: 400, send: () => post('{"query":') },
+    { what: 'a body that is too large', status: 413, send: () => post({ query: `{ __typename } # ${'x'.repeat(256 * 1024)}` }) },
+    { what: 'a body of another kind', status: 415, send: () => post('<query/>', { 'content-type': 'application/xml' }) },
+    { what: 'a request without a document', status: 400, send: () => post({ qeury: '{ __typename }' }) },
+    { what: 'variables in a list', status: 400, send: () => post({ query: '{ __typename }', variables: [1] }) },
+    { what: 'several requests at once', status: 400, send: () => post([{ query: '{ __typename }' }]) },
+    { what: 'a subscription', status: 400, send: () => post({ query: 'subscription { timeline { cursor } }' }) },
+    { what: 'an answer in HTML', status: 406, send: () => post({ query: '{ __typename }' }, { accept: 'text/html' }) },
+    {
+      what: 'a mutation by GET',
+      status: 405,
+      allow: 'POST',
+      send: () => get('mutation { logOut }', { 'apollo-require-preflight': 'yes' }),
+    },
+    { what: 'a query by GET that any page could have sent', status: 400, send: () => get('{ __typename }', {}) },
+    {
+      what: 'another method',
+      status: 405,
+      allow: 'GET, POST',
+      send: () => fetch(system.url, { method: 'PUT', headers: { 'content-type': JSON_TYPE }, body: '{"query":"{ __typename }"}' }),
+    },
+  ];
+
+  it.each(requests)('is refused: $what is $status', async ({ status, send, allow }) => {
+    const response = await send();
+
+    expect(response.status).toBe(status);
+    expect(typeOf(response)).toMatch(/^application\/(graphql-response\+)?json$/);
+    expect(response.headers.get('allow')).toBe(allow ?? null);
+    expect((await bodyOf(response)).errors).toMatchObject([{ message: expect.any(String), extensions: { code: 'BAD_REQUEST' } }]);
+  });
+
+  it('is refused: a Host that is none is 400', async () => {
+    const { hostname, port, pathname } = new URL(system.url);
+    const status = await new Promise((resolve, reject) => {
+      const headers = { host: '[', 'content-type': JSON_TYPE };
+      const sent = request({ hostname, port, path: pathname, method: 'POST', headers }, (response) =>
+        resolve(response.resume().statusCode),
+      );
+      sent.on('error', reject).end('{"query":"{ __typename }"}');
+    });
+
+    expect(status).toBe(400);
+  });
+});
+
+describe('a page', () => {
+  const lists = {
+    timeline: (args: string) => `{ page: timeline(authorId: "${newId()}", ${args}) { resumeCursor } }`,
+    followers: (args: string) => `{ viewer { page: followers(${args}) { totalCount } } }`,
+    following: (args: string) => `{ viewer { page: following(${args}) { totalCount } } }`,
+    cheeps: (args: string) => `{ viewer { page: cheeps(${args}) { resumeCursor } } }`,
+  };
+  const wrong = [
+    ...[0, 101, -1].map((first) => ({ argument: 'first', args: `first: ${first}` })),
+    ...['x', 'eyJhIjoxfQ', '', '🙂', encodeToken({ epoch: 'e', position: 1 })].map((after) => ({
+      argument: 'after',
+      args: `after: "${after}"`,
+    })),
+  ];
+
+  it.each(Object.keys(lists) as (keyof typeof lists)[])('of %s has 1 to 100 items, and begins after a cursor of its own', async (list) => {
+    const { client } = await system.author();
+    const ask = async (args: string) => {
+      const response = await post({ query: lists[list](args) }, { authorization: `Bearer ${client.accessToken}` });
+      return { status: response.status, ...(await bodyOf(response)) };
+    };
+    for (const { argument, args } of wrong) {
+      // It is found out while the operation is executed, so HTTP has nothing to say.
+      expect({ args, ...(await ask(args)) }).toMatchObject({
+        args,
+        status: 200,
+        errors: [{ path: expect.arrayContaining(['page']), extensions: { code: 'BAD_USER_INPUT', argument } }],
+      });
+    }
+    for (const args of ['first: 1', 'first: 100', 'first: null', 'after: null']) expect(await ask(args)).not.toHaveProperty('errors');
+  });
+
+  it('of a timeline does not begin after the cursor of a subscription', async () => {
+    const { client } = await system.author();
+    const { timeline } = await client.request(TimelineDocument, {});
+    const { errors } = await client.ask(TimelineDocument, { after: timeline.resumeCursor });
+
+    expect(errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument: 'after' } }]);
+  });
+});
+
+describe('every answer', () => {
+  it('names its request, by the name that the client gave it', async () => {
+    const { client } = await system.author();
+    const headers = { authorization: `Bearer ${client.accessToken}` };
+    const query = 'mutation { postCheep(input: { message: "hello" }) { commandId } }';
+    const answer = await post({ query }, { ...headers, 'x-request-id': 'my-own.name_1' });
+    expect(answer.headers.get('x-request-id')).toBe('my-own.name_1');
+    const { data } = (await answer.json()) as { data: { postCheep: { commandId: string } } };
+    const [entry] = await system.sql<{ body: string }>('SELECT body FROM journal ORDER BY position DESC LIMIT 1');
+    expect(JSON.parse(entry!.body)).toMatchObject({ commandId: data.postCheep.commandId, correlationId: 'my-own.name_1' });
+
+    const nameless = await post({ query: '{ __typename }' }, { 'x-request-id': 'not a name' });
+    expect(nameless.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('may be read by pages of the allowed origins, and by those of no other', async () => {
+    const preflight = (origin: string) =>
+      fetch(system.url, {
+        method: 'OPTIONS',
+        headers: {
+          origin,
+          'access-control-request-method': 'POST',
+          'access-control-request-headers': 'content-type,x-cheeper-consistency',
+        },
+      });
+    const welcome = await preflight(FRIEND);
+    expect(welcome.headers.get('access-control-allow-origin')).toBe(FRIEND);
+    expect(welcome.headers.get('access-control-allow-headers')).toContain('x-cheeper-consistency');
+    // Nothing by cookie.
+    expect(welcome.headers.get('access-control-allow-credentials')).toBeNull();
+    expect((await preflight('https://stranger.example')).headers.get('access-control-allow-origin')).toBeNull();
+
+    const answer = await post({ query: '{ __typename }' }, { origin: FRIEND });
+    expect(answer.headers.get('access-control-allow-origin')).toBe(FRIEND);
+    expect(answer.headers.get('access-control-expose-headers')).toContain('x-cheeper-consistency');
+  });
+});
