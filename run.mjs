@@ -1,5 +1,5 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, `npm run demo`, `check` and `bench`.
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run demo`, `check`, `generate` and `bench`.
  *
  * What they promise:
  * - They need Node 20 and npm. The packages, Node 24, and on Debian the three servers are fetched when they are missing.
@@ -47,15 +47,21 @@ const checks = [
   ['operations', 'node_modules/@graphql-codegen/cli/esm/bin.js', '--check'],
 ];
 
+/** What `npm run generate` runs, one after another: the second reads what the first writes. */
+const generators = [
+  ['--import', '@swc-node/register/esm-register', 'gateway/emit-schema.ts'],
+  ['node_modules/@graphql-codegen/cli/esm/bin.js'],
+];
+
 /** The services, in the order in which they are stopped. */
 const services = ['gateway', 'write-side', 'read-side'];
-const stopOrder = ['test', 'demo', 'bench', 'migrations', ...services];
+const stopOrder = ['test', 'demo', 'bench', 'generate', 'migrations', ...services];
 
 const readyMs = 90_000;
 const echoMs = 250;
 const root = dirname(fileURLToPath(import.meta.url));
 
-const commands = { start, test, demo: () => drive('demo'), check, bench: () => drive('bench') };
+const commands = { start, test, demo: () => drive('demo'), check, generate, bench: () => drive('bench') };
 
 /**
  * @typedef {import('./stack/stack.mjs').ServerName} ServerName
@@ -114,6 +120,16 @@ async function check() {
   await Promise.all([work(), work()]);
 
   return failures === 0 ? 0 : 1;
+}
+
+async function generate() {
+  const node = await prepare([]);
+  for (const args of generators) {
+    const code = exitCode(await launch('generate', node, args, { cwd: root, terminal: true }).exit);
+    if (code !== 0) return code;
+  }
+
+  return 0;
 }
 
 /**

@@ -6,12 +6,12 @@ import { jetstreamManager, type JetStreamManager, type StreamInfo } from '@nats-
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
-import { streamInfo } from '../shared/jetstream.js';
 import { APPLIED } from '../read-side/shard.js';
-import { natsNames } from '../shared/names.js';
+import { streamInfo } from '../shared/jetstream.js';
 import type { EventType } from '../shared/messages/event.js';
-import { eventually } from './wait.js';
+import { natsNames } from '../shared/names.js';
 import type { Column } from './story.js';
+import { eventually } from './wait.js';
 
 export interface StoreUrls {
   mysql: string;
@@ -90,12 +90,12 @@ export class Stores {
     return Number(head!.position);
   }
 
-  /** What it has by these authors, after a position. */
-  async journalOf(actorIds: string[], after: number): Promise<JournalLine[]> {
+  /** What these commands left there. @param after a position before all of that */
+  async journalOf(commandIds: string[], after: number): Promise<JournalLine[]> {
     const [rows] = await this.database.query<RowDataPacket[]>(
       `SELECT position, type, JSON_VALUE(body, '$.actorId') AS actorId FROM journal
-       WHERE position > ? AND JSON_VALUE(body, '$.actorId') IN (?) ORDER BY position`,
-      [after, actorIds],
+       WHERE position > ? AND JSON_VALUE(body, '$.commandId') IN (?) ORDER BY position`,
+      [after, commandIds],
     );
 
     return rows.map((row) => ({ ...(row as JournalLine), position: Number(row.position) }));

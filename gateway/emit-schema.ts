@@ -10,7 +10,7 @@ const text = `# Emitted from gateway/ by \`npm run emit\`: change it there.\n\n$
 
 if (process.argv.includes('--check')) {
   if (readFileSync(file, 'utf8') !== text) {
-    process.stderr.write('schema.graphql is not what gateway/ says: run `npm run emit`, and commit it.\n');
+    process.stderr.write('schema.graphql is not what gateway/ says: run `npm run generate`, and commit it.\n');
     process.exitCode = 1;
   }
 } else {

@@ -6,39 +6,63 @@ import { GRAPHQL_PATH } from './http.js';
 
 const STATIC_PATH = '/ruru/';
 
-const EXAMPLES = `# Welcome to Cheeper. Sign up, and you are signed in: this page keeps your session in a cookie.
-mutation SignUp {
-  signUp(input: { username: "alice", email: "alice@example.org", password: "correct horse" }) {
+/** The book's bob. */
+const BOB = 'a64a52cc-3ee9-4a15-918b-099e18b43119';
+
+/** To be run from the top down. Lines are short: the editor shows about sixty characters. */
+const EXAMPLES = `# Welcome to Cheeper. These run one after the other: choose one
+# with the button, or put the cursor into it: Ctrl-Enter.
+
+# 1. You are signed in from here on: this page has your session
+#    in a cookie. The id is yours to choose, or left out. If it
+#    says that somebody has this name, log in instead: 7.
+mutation SignUpBob {
+  signUp(input: {
+    authorId: "${BOB}"
+    username: "bob"
+    email: "bob@example.org"
+    password: "correct horse"
+  }) {
     status
     author { id username }
     userErrors { code field message }
   }
 }
 
-# The field of the cheep waits until your own write can be read.
+# 2. It is committed at once, and the field of the cheep waits
+#    until you can read what you wrote: see waitedMs.
 mutation PostCheep {
-  postCheep(input: { message: "Hello world" }) {
+  postCheep(input: { message: "Hello world, this is Bob" }) {
     status
     consistencyToken
-    cheep { id message author { username } }
+    cheep { id message author { username cheepsCount } }
     userErrors { code field message }
   }
 }
 
-query AuthorByUsername {
-  authorByUsername(username: "alice") { id username followersCount followingCount cheepsCount isFollowedByViewer }
+# 3. Now you are alice.
+mutation SignUpAlice {
+  signUp(input: {
+    username: "alice"
+    email: "alice@example.org"
+    password: "correct horse"
+  }) {
+    status
+    author { id username }
+    userErrors { code field message }
+  }
 }
 
-# Put the id of somebody else here; sign up a second author to have one.
-mutation FollowAuthor($authorId: ID!) {
-  followAuthor(input: { authorId: $authorId }) {
+# 4. Run it again: it is so already, and nothing happens.
+mutation FollowBob {
+  followAuthor(input: { authorId: "${BOB}" }) {
     status
     author { username followersCount isFollowedByViewer }
     userErrors { code field message }
   }
 }
 
-# What those post whom you follow.
+# 5. What those post whom you follow.
 query Timeline {
   timeline(first: 20) {
     nodes { id message postedAt author { username } }
@@ -47,7 +71,8 @@ query Timeline {
   }
 }
 
-# The same, live: run it, and let somebody whom you follow post.
+# 6. The same, live. Leave it running, and in another window of
+#    this browser run 7, then 2: bob's cheep arrives here.
 subscription LiveTimeline {
   timeline {
     __typename
@@ -56,13 +81,42 @@ subscription LiveTimeline {
     ... on TimelineReset { reason }
   }
 }
+
+# 7. Now you are bob again.
+mutation LogInAsBob {
+  logIn(input: {
+    usernameOrEmail: "bob"
+    password: "correct horse"
+  }) {
+    author { id username }
+    userErrors { code message }
+  }
+}
+
+# Who am I, and what have I done?
+query Viewer {
+  viewer {
+    username
+    email
+    followersCount
+    followingCount
+    cheeps(first: 5) { nodes { message postedAt } }
+  }
+}
 `;
+
+const HTML_PARTS = {
+  titleTag: '<title>Cheeper</title>',
+  // Without an icon of its own, a page makes the browser ask for one.
+  metaTags: '<meta charset="utf-8" /><link rel="icon" href="data:," />',
+};
 
 export function serveIde(app: FastifyInstance): void {
   const html = ruruHTML({
     staticPath: STATIC_PATH,
     endpoint: GRAPHQL_PATH,
     subscriptionEndpoint: GRAPHQL_PATH,
+    htmlParts: HTML_PARTS,
     // Its type asks for every property; what is absent has its default.
     clientConfig: { defaultQuery: EXAMPLES, initialQuery: EXAMPLES } as RuruClientConfig,
   });

@@ -130,7 +130,9 @@ export function serveWebsocket(
     perMessageDeflate: false,
   });
   const serve = (websocket: WebSocket, request: IncomingMessage) => {
-    const bug = (error: unknown) => {
+    const failed = (error: Error) => {
+      // One that only servers send; everything else that a client can do wrong is dealt with inside.
+      if (error.message.startsWith('Unexpected message of type')) return websocket.close(CloseCode.BadRequest, 'Invalid message received');
       log.error({ err: error }, 'a bug in a websocket operation');
       websocket.close(CloseCode.InternalServerError, 'Internal server error');
     };
@@ -143,7 +145,7 @@ export function serveWebsocket(
         onMessage: (handle) =>
           websocket.on('message', (data: Buffer) => {
             if (websocket.bufferedAmount > MOST_BYTES_UNREAD) websocket.terminate();
-            else handle(data.toString()).catch(bug);
+            else handle(data.toString()).catch(failed);
           }),
       },
       { request, token: null, underWay: 0 },
@@ -158,7 +160,7 @@ export function serveWebsocket(
     websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
     websocket.once('close', (code, reason) => {
       clearInterval(heart);
-      closed(code, reason.toString()).catch(bug);
+      closed(code, reason.toString()).catch(failed);
     });
   };
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {

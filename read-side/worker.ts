@@ -94,7 +94,7 @@ class ReadSideWorker {
     return [...this.owned.values()].flatMap((owned) => {
       const name = shardName(owned.shard);
       if (owned.stopped) return [`shard ${name} stopped at position ${owned.applied}: ${reason(owned.stopped.cause)}`];
-      if (owned.applied < owned.target) return [`shard ${name} is being built: ${owned.applied} of ${owned.target}`];
+      if (owned.applied < owned.target) return [`shard ${name} catches up: it has applied ${owned.applied} of ${owned.target}`];
       return owned.pump?.isOpen() ? [] : [`shard ${name}: the stream of events`];
     });
   }
@@ -232,8 +232,13 @@ class ReadSideWorker {
     const standing = await Promise.all(
       idle.map(({ shard }) => redis.mget(prefixOf(space, shard) + APPLIED, prefixOf(space, shard) + TARGET)),
     );
-    if (standing.some(([applied]) => applied === null)) {
-      const head = await askJournalHead(nats, natsNames(space.namespace));
+    const isNew = standing.some(([applied]) => applied === null);
+    // Without the write side, what stands can go on; what is new cannot be begun.
+    const head = await askJournalHead(nats, natsNames(space.namespace)).catch((error: unknown) => {
+      if (isNew) throw error;
+      return null;
+    });
+    if (head) {
       if (head.epoch !== space.epoch) {
         log.fatal({ epoch: space.epoch, newEpoch: head.epoch }, 'the journal has a new epoch, starting over');
         process.kill(process.pid, 'SIGTERM');
@@ -254,7 +259,8 @@ class ReadSideWorker {
     }
     idle.forEach((owned, i) => {
       owned.applied = Number(standing[i]![0]);
-      owned.target = Number(standing[i]![1] ?? 0);
+      // Ready is who has all that there was when it took the shard.
+      owned.target = Math.max(Number(standing[i]![1] ?? 0), head?.position ?? 0);
       owned.stopped = null;
     });
     const alive = idle.filter((owned) => this.owned.get(shardName(owned.shard)) === owned);

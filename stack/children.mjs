@@ -33,7 +33,7 @@ const capturedBytes = 1024 * 1024;
  */
 
 /** The guard is nobody's child, lest what it guards should wonder about a child that it doesn't know. */
-const guarded = '( ( read -r _; kill -KILL 0 ) <&3 >/dev/null 2>&1 & ); exec "$0" "$@" 3<&-';
+const guarded = `( exec sh -c 'read -r _; kill -KILL 0' <&3 >/dev/null 2>&1 & ); exec "$0" "$@" 3<&-`;
 
 /** @type {Set<Child>} */
 const alive = new Set();
@@ -87,7 +87,8 @@ export class Child {
     this.exit = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         this.running = false;
-        this.#signalGroup('SIGKILL'); // what it started and left behind
+        this.#signalGroup('SIGKILL'); // what it started and left behind, and the guard
+        guard.destroy();
         setTimeout(resolve, 1000, { code, signal }).unref(); // should somebody else hold its output open
       });
       child.once('close', (code, signal) => resolve({ code, signal }));

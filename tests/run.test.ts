@@ -105,7 +105,7 @@ describe('npm start', () => {
       const key = readFileSync(join(dataDir, 'signing-key'), 'utf8');
       system = await ready(start('exec npm start'));
 
-      expect(await nameOf('ada')).toBe('ada');
+      await until('what was written before to be readable', async () => (await nameOf('ada')) === 'ada');
       expect(readFileSync(join(dataDir, 'signing-key'), 'utf8')).toBe(key);
 
       process.kill(pidOf('starter'), 'SIGHUP');
@@ -177,7 +177,7 @@ describe('npm start', () => {
     'starts again after that; and stops, with the reason, when a service ends',
     async () => {
       system = await ready(start('exec npm start'));
-      expect(await nameOf('ada')).toBe('ada');
+      await until('what was written before to be readable', async () => (await nameOf('ada')) === 'ada');
 
       process.kill(pidOf('read-side'), 'SIGKILL');
       expect(await system.exitCode).toBe(1);
@@ -224,7 +224,7 @@ describe('npm test', () => {
 
       process.kill(tests.pid, 'SIGINT');
       expect(await tests.exitCode).toBe(130);
-      expect(processes()).toEqual([]);
+      await until('all to be gone', () => processes().length === 0, 2_000);
     },
     deadlineMs,
   );

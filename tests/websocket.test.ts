@@ -1,0 +1,547 @@
+/**
+ * GraphQL over websockets, as its contract has it; the titles quote it. A bare socket asks, because a well-behaved client
+ * would not do most of this. https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
+ */
+import { connect, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { PostCheepReceiptDocument, FollowAuthorReceiptDocument } from '../client/operations.js';
+import { newId } from '../shared/ids.js';
+import { decodeToken, encodeToken } from '../shared/token.js';
+import { RawSocket, type RawSocketOptions } from './raw-socket.js';
+import { eventually, startSystem, type System } from './system.js';
+
+const FRIEND = 'https://friend.example';
+const LIVE = `subscription ($authorId: ID) { timeline(authorId: $authorId) { __typename ... on CheepAdded { cheep { message } } } }`;
+const TYPENAME = '{ __typename }';
+/** Waits for what never comes, until the read deadline. */
+const SLOW = 'query ($id: ID!) { author(id: $id, minVersion: 1) { id } }';
+
+let system: System;
+let silent: RawSocket;
+beforeAll(async () => {
+  system = await startSystem({ gateways: 2, env: { ALLOWED_ORIGINS: FRIEND } });
+  silent = await RawSocket.open(system.url);
+}, 60_000);
+afterAll(() => system?.stop());
+
+const sockets: { close(): void }[] = [];
+afterEach(() => sockets.splice(0).forEach((socket) => socket.close()));
+const keep = <T extends { close(): void }>(socket: T): T => {
+  sockets.push(socket);
+  return socket;
+};
+const open = async (options?: RawSocketOptions) => keep(await RawSocket.open(system.url, options));
+const ready = async (payload?: Record<string, unknown>, options?: RawSocketOptions) =>
+  keep(await RawSocket.ready(system.url, payload, options));
+
+type Author = Awaited<ReturnType<System['author']>>;
+const authorization = ({ client }: Author) => ({ authorization: `Bearer ${client.accessToken}` });
+/** Who they are, and what they have seen. */
+const sessionOf = (author: Author) => ({ ...authorization(author), 'x-cheeper-consistency': author.client.consistencyToken });
+
+/** Somebody who reads, and somebody whom they follow. */
+async function readerAndWriter() {
+  const [reader, writer] = await Promise.all([system.author(), system.author()]);
+  await reader.client.request(FollowAuthorReceiptDocument, { input: { authorId: writer.id } });
+  const post = (message: string) => writer.client.request(PostCheepReceiptDocument, { input: { message } });
+
+  return { reader, writer, post };
+}
+
+describe('The WebSocket sub-protocol for this specification is: graphql-transport-ws', () => {
+  it('which the server picks from those that are offered', async () => {
+    const socket = await open({ protocols: ['graphql-ws', 'graphql-transport-ws'] });
+
+    expect(socket.websocket.protocol).toBe('graphql-transport-ws');
+  });
+
+  it('and a socket with another one, or none, is closed', async () => {
+    const socket = await open({ protocols: [] });
+    expect(await socket.closed).toEqual({ code: 4406, reason: 'Subprotocol not acceptable' });
+
+    // Without the protocol that it asked for, the client closes by itself.
+    await expect(open({ protocols: ['graphql-ws'] })).rejects.toThrow('subprotocol');
+  });
+});
+
+describe('ConnectionInit', () => {
+  it.each([undefined, null, {}, { anything: 1 }])(
+    'with the payload %j is followed by ConnectionAck, “acknowledging a successful connection”',
+    async (payload) => {
+      const socket = await open();
+      socket.send({ type: 'connection_init', payload });
+
+      expect(await socket.next()).toEqual({ type: 'connection_ack' });
+    },
+  );
+
+  it('“If the server receives more than one ConnectionInit message at any given time, the server will close the socket with the event 4429: Too many initialisation requests”', async () => {
+    const late = await ready();
+    late.send({ type: 'connection_init' });
+    expect(await late.closed).toEqual({ code: 4429, reason: 'Too many initialisation requests' });
+
+    const early = await open();
+    early.send({ type: 'connection_init' });
+    early.send({ type: 'connection_init' });
+    expect((await early.closed).code).toBe(4429);
+  });
+
+  it('“If the client does not request a connection within the allowed timeout, the server will close the socket with the event: 4408: Connection initialisation timeout”', async () => {
+    expect(await silent.closed).toEqual({ code: 4408, reason: 'Connection initialisation timeout' });
+  });
+
+  it('“If the server wishes to reject the connection, for example during authentication, it is recommended to close the socket with 4403: Forbidden”', async () => {
+    for (const wrong of ['Bearer no.access.token', 'Basic eDp5', '']) {
+      const socket = await open();
+      socket.send({ type: 'connection_init', payload: { authorization: wrong } });
+
+      expect(await socket.closed).toEqual({ code: 4403, reason: 'Forbidden' });
+    }
+  });
+});
+
+describe('Ping and Pong', () => {
+  it('“A Pong must be sent in response from the receiving party as soon as possible”, with the payload', async () => {
+    const socket = await ready();
+    socket.send({ type: 'ping' });
+    expect(await socket.next()).toEqual({ type: 'pong' });
+    socket.send({ type: 'ping', payload: { sent: 1 } });
+    expect(await socket.next()).toEqual({ type: 'pong', payload: { sent: 1 } });
+  });
+
+  it('“The Ping message can be sent at any time within the established socket”', async () => {
+    const socket = await open();
+    socket.send({ type: 'ping' });
+    expect(await socket.next()).toEqual({ type: 'pong' });
+    socket.send({ type: 'connection_init' });
+    expect(await socket.next()).toEqual({ type: 'connection_ack' });
+  });
+
+  it('“the Pong message may even be sent unsolicited as an unidirectional heartbeat”', async () => {
+    const socket = await ready();
+    socket.send({ type: 'pong', payload: { still: 'here' } });
+
+    expect(await socket.untilNow()).toEqual([]);
+  });
+});
+
+describe('Subscribe', () => {
+  it('“Executing operations is allowed only after the server has acknowledged the connection through the ConnectionAck message, if the connection is not acknowledged, the socket will be closed immediately with the event 4401: Unauthorized”', async () => {
+    const socket = await open();
+    socket.subscribe('1', TYPENAME);
+
+    expect(await socket.closed).toEqual({ code: 4401, reason: 'Unauthorized' });
+  });
+
+  it('“If there is already an active subscriber for an operation matching the provided ID, regardless of the operation type, the server must close the socket immediately with the event 4409”', async () => {
+    for (const [first, second] of [
+      [LIVE, TYPENAME],
+      [SLOW, LIVE],
+    ] as const) {
+      const socket = await ready();
+      socket.subscribe('the-id', first, { authorId: newId(), id: newId() });
+      socket.subscribe('the-id', second);
+
+      expect(await socket.closed).toEqual({ code: 4409, reason: 'Subscriber for the-id already exists' });
+    }
+  });
+
+  it('“Once a client completes an operation, it is free to re-use that ID”', async () => {
+    const socket = await ready();
+    socket.subscribe('1', TYPENAME);
+    await socket.only('1');
+    socket.subscribe('1', LIVE, { authorId: newId() });
+    expect((await socket.result('1')).data).toMatchObject({ timeline: { __typename: 'TimelineLive' } });
+    socket.complete('1');
+    expect(await socket.untilNow()).toEqual([]);
+    socket.subscribe('1', TYPENAME);
+    await socket.only('1');
+  });
+
+  it('“Multiple operations identified with separate IDs can be active at any time and their messages can be interleaved”', async () => {
+    const socket = await ready({ 'x-cheeper-wait-ms': '300' });
+    socket.subscribe('slow', SLOW, { id: newId() });
+    socket.subscribe('fast', TYPENAME);
+
+    await socket.only('fast');
+    expect((await socket.only('slow')).errors).toMatchObject([{ extensions: { code: 'NOT_CAUGHT_UP', retryable: true } }]);
+  });
+});
+
+describe('Next', () => {
+  it('“A single result operation is identical to a streaming operation except that at most one Next message is sent”: a query, and a mutation', async () => {
+    const author = await system.author();
+    const socket = await ready(authorization(author));
+    socket.subscribe('query', '{ viewer { id } }');
+    expect((await socket.only('query')).data).toEqual({ viewer: { id: author.id } });
+
+    socket.subscribe('mutation', 'mutation { postCheep(input: { message: "over a socket" }) { status cheep { message } } }');
+    expect((await socket.only('mutation')).data).toEqual({ postCheep: { status: 'COMMITTED', cheep: { message: 'over a socket' } } });
+    expect(await socket.untilNow()).toEqual([]);
+  });
+
+  it('carries the consistency of each result, a frame’s too', async () => {
+    const { reader, post } = await readerAndWriter();
+    const socket = await ready(sessionOf(reader));
+    const report = {
+      token: expect.any(String),
+      position: expect.any(String),
+      waitedMs: expect.any(Number),
+      satisfied: true,
+      lagMs: expect.any(Number),
+    };
+    socket.subscribe('query', '{ viewer { id } }');
+    expect((await socket.only('query')).extensions).toEqual({ consistency: report });
+
+    socket.subscribe('live', LIVE);
+    const live = await socket.result('live');
+    const { postCheep } = await post('a frame');
+    const frame = await socket.result('live');
+    expect(frame.data).toEqual({ timeline: { __typename: 'CheepAdded', cheep: { message: 'a frame' } } });
+    expect(frame.extensions).toEqual({ consistency: report });
+    const position = (token: string) => decodeToken(token).position;
+    expect(position(frame.extensions.consistency.token)).toBeGreaterThanOrEqual(position(postCheep.consistencyToken!));
+    expect(position(live.extensions.consistency.token)).toBeLessThan(position(postCheep.consistencyToken!));
+  });
+});
+
+describe('Error', () => {
+  const documents = [
+    { what: 'does not parse', query: '{', code: 'GRAPHQL_PARSE_FAILED' },
+    { what: 'is not valid', query: '{ nickname }', code: 'GRAPHQL_VALIDATION_FAILED' },
+    {
+      what: 'leaves open which operation is meant',
+      query: 'query A { __typename } query B { __typename }',
+      code: 'OPERATION_RESOLUTION_FAILURE',
+    },
+    { what: 'is given a wrong variable', query: SLOW, variables: { id: ['x'] }, code: 'BAD_USER_INPUT' },
+    {
+      what: 'is given null for its argument',
+      query: 'query ($id: ID = "x") { author(id: $id) { id } }',
+      variables: { id: null },
+      code: 'BAD_USER_INPUT',
+    },
+    {
+      what: 'asks for too much',
+      query: '{ viewer { followers(first: 100) { nodes { followers(first: 100) { nodes { followers { totalCount } } } } } } }',
+      code: 'BAD_USER_INPUT',
+    },
+  ];
+
+  it.each(documents)(
+    '“terminates the operation and no further messages will be sent”, and no other is disturbed, when a document $what',
+    async ({ query, variables, code }) => {
+      const { reader, post } = await readerAndWriter();
+      const socket = await ready(sessionOf(reader));
+      socket.subscribe('live', LIVE);
+      await socket.result('live');
+      socket.subscribe('wrong', query, variables);
+
+      expect(await socket.next()).toMatchObject({
+        id: 'wrong',
+        type: 'error',
+        payload: [{ message: expect.any(String), extensions: { code } }],
+      });
+      expect(await socket.untilNow()).toEqual([]);
+      await post('after the error');
+      expect((await socket.result('live')).data).toMatchObject({ timeline: { cheep: { message: 'after the error' } } });
+    },
+  );
+
+  it('does not end a subscription that cannot begin otherwise than by an answer to it alone', async () => {
+    const socket = await ready();
+    socket.subscribe('1', 'subscription { timeline(after: "x") { cursor } }');
+    expect((await socket.only('1')).errors).toMatchObject([{ extensions: { code: 'UNAUTHENTICATED' } }]);
+    socket.subscribe('2', `subscription { timeline(authorId: "${newId()}", after: "x") { cursor } }`);
+    expect((await socket.only('2')).errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument: 'after' } }]);
+  });
+});
+
+describe('Complete', () => {
+  it('“No further events, relevant to the original subscription, should be sent through”', async () => {
+    const { reader, post } = await readerAndWriter();
+    const socket = await ready(sessionOf(reader));
+    for (const id of ['stopped', 'live']) {
+      socket.subscribe(id, LIVE);
+      await socket.result(id);
+    }
+    socket.complete('stopped');
+    await post('one');
+    await post('two');
+
+    for (const message of ['one', 'two']) expect((await socket.result('live')).data).toMatchObject({ timeline: { cheep: { message } } });
+    expect(await socket.untilNow()).toEqual([]);
+  });
+
+  it('“Even if the client sent a Complete message for a single-result-operation before it resolved, the result should not be sent through once it does”', async () => {
+    const socket = await ready({ 'x-cheeper-wait-ms': '200' });
+    socket.subscribe('stopped', SLOW, { id: newId() });
+    socket.complete('stopped');
+    socket.subscribe('later', SLOW, { id: newId() });
+
+    // It waits for as long, and began later.
+    await socket.only('later');
+    expect(await socket.untilNow()).toEqual([]);
+  });
+
+  it('“Receiving a message (other than Subscribe) with an ID that belongs to an operation that has been previously completed does not constitute an error”', async () => {
+    const socket = await ready();
+    socket.subscribe('1', TYPENAME);
+    await socket.only('1');
+    socket.complete('1');
+    socket.complete('never was');
+
+    expect(await socket.untilNow()).toEqual([]);
+  });
+});
+
+describe('“Receiving a message of a type or format which is not specified in this document will result in an immediate socket closure with the event 4400: <error-message>”', () => {
+  const subscribe = { id: '1', type: 'subscribe', payload: { query: TYPENAME } };
+
+  it.each([
+    'not JSON',
+    '[]',
+    'null',
+    '{}',
+    { type: 'start' },
+    { type: 'connection_init', payload: 'x' },
+    { ...subscribe, id: undefined },
+    { ...subscribe, id: '' },
+    { ...subscribe, payload: undefined },
+    { ...subscribe, payload: { query: 1 } },
+    { ...subscribe, payload: { query: TYPENAME, variables: [] } },
+    { ...subscribe, payload: { query: TYPENAME, operationName: 1 } },
+    { type: 'complete' },
+    { type: 'connection_ack' },
+    { id: '1', type: 'next', payload: {} },
+  ])('%j', async (message) => {
+    const socket = await ready();
+    socket.send(message);
+
+    expect(await socket.closed).toEqual({ code: 4400, reason: 'Invalid message received' });
+  });
+});
+
+describe('an upgrade', () => {
+  it('at another path is refused with 404', async () => {
+    await expect(RawSocket.open(`${system.url}/x`)).rejects.toThrow('404');
+    await expect(RawSocket.open(system.url.replace('/graphql', '/'))).rejects.toThrow('404');
+    keep(await RawSocket.open(`${system.url}?x=1`));
+  });
+
+  it('that is refused may be broken off, and the gateway lives', async () => {
+    const broken: Promise<unknown>[] = [];
+    for (let i = 0; i < 200; i++) {
+      const socket = connect(system.gateways[0]!.port, '127.0.0.1');
+      broken.push(
+        once(
+          socket.on('error', () => undefined),
+          'close',
+        ),
+      );
+      socket.once('connect', () => {
+        socket.write(handshake('/nowhere'));
+        setImmediate(() => socket.resetAndDestroy());
+      });
+    }
+    await Promise.all(broken);
+    const socket = await ready();
+    socket.subscribe('1', TYPENAME);
+    await socket.only('1');
+  });
+
+  it('by a page of another origin is refused when the browser sends our cookie along, and else is nobody’s', async () => {
+    const author = await system.author();
+    const cookie = `cheeper_session=${author.client.accessToken}`;
+    const viewerOf = async (headers: Record<string, string>) => {
+      const socket = await ready(undefined, { headers });
+      socket.subscribe('1', '{ viewer { id } }');
+      return (await socket.only('1')).data;
+    };
+    for (const origin of ['https://evil.example', 'null', system.url.replace('127.0.0.1', 'localhost')]) {
+      await expect(open({ headers: { origin, cookie } })).rejects.toThrow('403');
+      expect(await viewerOf({ origin })).toEqual({ viewer: null });
+    }
+    // A friend is let in, and gets nothing by cookie all the same.
+    expect(await viewerOf({ origin: FRIEND, cookie })).toEqual({ viewer: null });
+    expect(await viewerOf({ origin: new URL(system.url).origin, cookie })).toEqual({ viewer: { id: author.id } });
+    expect(await viewerOf({ cookie })).toEqual({ viewer: { id: author.id } });
+  });
+});
+
+describe('connectionParams', () => {
+  it('sign in, before the upgrade’s own header', async () => {
+    const [one, other] = [await system.author(), await system.author()];
+    const socket = await ready(authorization(one), { headers: authorization(other) });
+    socket.subscribe('1', '{ viewer { id } }');
+
+    expect((await socket.only('1')).data).toEqual({ viewer: { id: one.id } });
+  });
+
+  const tokenAhead = async (ahead: number) => {
+    const [head] = await system.sql<{ epoch: string; position: number }>('SELECT epoch, position FROM journal_head');
+    return encodeToken({ epoch: head!.epoch, position: Number(head!.position) + ahead });
+  };
+
+  it('say what every operation must have seen, and an operation’s own extensions say more', async () => {
+    const [token, later] = [await tokenAhead(0), await tokenAhead(1_000)];
+    const socket = await ready({ 'x-cheeper-consistency': token, 'x-cheeper-wait-ms': '50' });
+    socket.subscribe('1', TYPENAME);
+    // What reads nothing is as of what was asked for.
+    expect((await socket.only('1')).extensions.consistency).toMatchObject({ token, position: String(decodeToken(token).position) });
+    socket.subscribe('2', `{ author(id: "${newId()}") { id } }`, undefined, { 'x-cheeper-consistency': later });
+    expect((await socket.only('2')).errors).toMatchObject([
+      { extensions: { code: 'NOT_CAUGHT_UP', wanted: String(decodeToken(later).position) } },
+    ]);
+  });
+
+  it('with a token that is none are told to each operation, and the socket stays', async () => {
+    const socket = await ready({ 'x-cheeper-consistency': 'x' });
+    for (const [id, query] of [
+      ['1', TYPENAME],
+      ['2', LIVE],
+    ] as const) {
+      socket.subscribe(id, query);
+      expect(await socket.next()).toMatchObject({ id, type: 'error', payload: [{ extensions: { code: 'BAD_TOKEN' } }] });
+    }
+  });
+});
+
+describe('the operations of one socket', () => {
+  it('are one session, which does not go back when a slow one ends after a later one', async () => {
+    const author = await system.author();
+    const socket = await ready({ ...authorization(author), 'x-cheeper-wait-ms': '300' });
+    socket.subscribe('slow', SLOW, { id: newId() });
+    socket.subscribe('mutation', 'mutation { postCheep(input: { message: "later" }) { consistencyToken } }');
+    const { extensions } = await socket.only('mutation');
+    await socket.only('slow');
+    socket.subscribe('then', TYPENAME);
+
+    expect(Number((await socket.only('then')).extensions.consistency.position)).toBeGreaterThanOrEqual(
+      Number(extensions.consistency.position),
+    );
+  });
+
+  it('are 100 at the most, however fast they come, and one that is completed frees its place', async () => {
+    const socket = await ready();
+    const authorId = newId();
+    for (let i = 0; i < 130; i++) socket.subscribe(`s${i}`, LIVE, { authorId });
+    const first = [];
+    for (let i = 0; i < 130; i++) first.push(await socket.next());
+    expect(first.filter(({ type }) => type === 'next')).toHaveLength(100);
+    const refused = first.filter(({ type }) => type === 'error');
+    expect(refused).toHaveLength(30);
+    for (const { payload } of refused) expect(payload).toMatchObject([{ extensions: { code: 'OVERLOADED', retryable: true } }]);
+
+    const taken = first.filter(({ type }) => type === 'next').map(({ id }) => id!);
+    for (const id of taken.slice(0, 50)) socket.complete(id);
+    let n = 0;
+    const again = async () => {
+      socket.subscribe(`t${n++}`, LIVE, { authorId });
+      return (await socket.next()).type === 'next';
+    };
+    for (let i = 0; i < 50; i++) await eventually(again, 'a place is free');
+    expect(await again()).toBe(false);
+  });
+
+  it('are over with the socket, and leave nothing behind that would hold up another', async () => {
+    for (let i = 0; i < 3; i++) {
+      const socket = await ready();
+      for (let j = 0; j < 100; j++) socket.subscribe(`${j}`, LIVE, { authorId: newId() });
+      for (let j = 0; j < 100; j++) expect((await socket.next()).type).toBe('next');
+      socket.websocket.terminate();
+    }
+    const socket = await ready();
+    socket.subscribe('1', TYPENAME);
+    await socket.only('1');
+  });
+});
+
+describe('a client that does harm', () => {
+  it('is closed when it sends too large a message', async () => {
+    const socket = await ready();
+    socket.send({ type: 'ping', payload: { large: 'x'.repeat(256 * 1024) } });
+
+    expect((await socket.closed).code).toBe(1009);
+  });
+
+  it('is closed when it asks and asks and does not read', async () => {
+    const socket = await ready();
+    socket.websocket.pause();
+    const ping = JSON.stringify({ type: 'ping', payload: { large: 'x'.repeat(200 * 1024) } });
+    let sent = 0;
+    await eventually(
+      () => {
+        for (
+          let i = 0;
+          i < 20 && socket.websocket.readyState === socket.websocket.OPEN && socket.websocket.bufferedAmount < 1_000_000;
+          i++
+        ) {
+          socket.send(ping);
+          sent += ping.length;
+        }
+        if (sent > 40_000_000) socket.websocket.resume();
+        return socket.websocket.readyState === socket.websocket.CLOSED;
+      },
+      () => `cut off after ${sent} bytes`,
+    );
+  });
+});
+
+describe('a gateway that is stopped', () => {
+  it('closes its sockets with 1001, also those that do not answer, and leaves in order', async () => {
+    const [, gateway] = system.gateways;
+    const url = system.urlOf(gateway!);
+    const [idle, live] = [await RawSocket.ready(url), await RawSocket.ready(url)];
+    live.subscribe('1', LIVE, { authorId: newId() });
+    await live.result('1');
+    const deaf = await deafSocket(gateway!.port);
+    const refused = await halfOpenSocket(gateway!.port);
+    const start = performance.now();
+
+    expect(await gateway!.stop('SIGTERM')).toBe(0);
+    expect(performance.now() - start).toBeLessThan(6_000);
+    for (const socket of [idle, live]) expect(await socket.closed).toEqual({ code: 1001, reason: 'Going away' });
+    deaf.destroy();
+    refused.destroy();
+  });
+});
+
+describe('all of this', () => {
+  it('was nobody’s bug: the log has lines of JSON only, and no error', () => {
+    for (const gateway of system.gateways) {
+      const lines = gateway.log(Infinity).trim().split('\n');
+      const levels = lines.map((line) => (JSON.parse(line) as { level: number }).level);
+
+      expect(Math.max(...levels)).toBeLessThan(50);
+    }
+  });
+});
+
+const handshake = (path: string) =>
+  `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n` +
+  `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n`;
+
+/** A websocket that is open, and answers nothing: no ping, no close. */
+async function deafSocket(port: number): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('error', () => undefined);
+  socket.write(handshake('/graphql'));
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  if (!answer.toString().startsWith('HTTP/1.1 101')) throw new Error(answer.toString());
+  socket.resume();
+
+  return socket;
+}
+
+/** One whose upgrade was refused, and which does not go. */
+async function halfOpenSocket(port: number): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('error', () => undefined);
+  socket.write(handshake('/nowhere'));
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  if (!answer.toString().startsWith('HTTP/1.1 404')) throw new Error(answer.toString());
+
+  return socket;
+}
