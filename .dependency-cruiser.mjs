@@ -6,9 +6,8 @@ const isTest = '\\.test\\.ts$';
 export default {
   forbidden: [
     {
-      name: 'no-circles-between-rooms',
+      name: 'shared-knows-nobody',
       severity: 'error',
-      comment: 'shared knows nobody',
       from: { path: '^shared/', pathNot: isTest },
       to: { path: rooms, pathNot: '^shared/' },
     },

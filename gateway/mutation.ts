@@ -73,7 +73,11 @@ export async function runCommand<Payload>(
   );
   const known = sent.status === 'ACCEPTED' && input.waitFor !== 'ACCEPTED' ? await lookUp(context, options.senderId, commandId) : sent;
 
-  return receipt(context, commandId, known, input.waitFor === 'PROJECTED');
+  const answer = await receipt(context, commandId, known, input.waitFor === 'PROJECTED');
+  const { correlationId, services } = context;
+  services.log.debug({ name: definition.name, commandId, correlationId, status: answer.status, position: answer.position }, 'command answered');
+
+  return answer;
 }
 
 const userError = ({ code, field }: { code: ErrorCode; field: string[] | null }): UserError => ({ code, field, message: REASONS[code] });

@@ -273,7 +273,10 @@ class ReadSideWorker {
         log,
         onApplied: (shards) => this.report(space, shards),
         onLeft: (shard, cause) => this.left(shard as Owned, cause),
-        onBatch: (done) => this.merge(done),
+        onBatch: (done) => {
+          log.debug({ position: done.taken, shards: done.shards.size }, 'applied a batch');
+          this.merge(done);
+        },
       },
       alive,
     );

@@ -342,6 +342,7 @@ function isDatabaseTrouble(error: unknown): boolean {
   const { errno, sqlState, code, fatal } = error as { errno?: number; sqlState?: string; code?: string; fatal?: boolean };
   if (fatal || (sqlState === undefined && code !== undefined)) return true;
   if (sqlState === undefined) return false;
-  // SQLSTATE classes 22 (data), 23 (integrity) and 40 (rolled back); 1205 is a lock wait that timed out.
-  return !/^(22|23|40)/.test(sqlState) && errno !== 1205;
+  // SQLSTATE classes 22 (data), 23 (integrity) and 40 (rolled back); and by number, those that have no class of their own:
+  // a lock wait that timed out, a value that does not fit its column's characters, a check that failed (MySQL).
+  return !/^(22|23|40)/.test(sqlState) && ![1205, 1366, 3819].includes(errno ?? 0);
 }

@@ -21,7 +21,10 @@ export const SignUp = defineCommand(
     username: rules.username,
     email: rules.email,
     /** Argon2id, in PHC string format. Goes into its own table and nowhere else. */
-    passwordHash: z.string().startsWith('$argon2id$').max(255),
+    passwordHash: z
+      .string()
+      .max(255)
+      .regex(/^\$argon2id\$[\w$=,+/.-]*$/),
   }),
   { sender: () => NOBODY, actor: (command) => command.authorId, laneKey: (command) => command.authorId },
 );
