@@ -65,17 +65,19 @@ export class CommandSender {
     const { commitDeadlineMs, lanes } = this.options;
     const n = this.next++;
     const settled = Promise.withResolvers<Sent>();
-    const stop = new AbortController();
+    // Not an AbortController: aborting one makes an exception with a stack, for each command.
+    const publishing = { isOver: false };
     let isAccepted = false;
     const timer = setTimeout(() => {
       if (isAccepted) settled.resolve({ status: 'ACCEPTED' });
       else settled.reject(unavailable('The write side does not answer.'));
     }, commitDeadlineMs);
-    this.waiting.set(n, settled.resolve);
+    // An outcome that overtakes the acknowledgement says no less than it.
+    this.waiting.set(n, (outcome) => settled.resolve(waitForOutcome ? outcome : { status: 'ACCEPTED' }));
     try {
       const lane = partOf(definition.laneKey(message.payload as Payload), lanes);
       // The outcome may come before the acknowledgement, and then it is the answer.
-      this.publish(this.names.command(lane, message.name), message, n, stop.signal).then(() => {
+      this.publish(this.names.command(lane, message.name), message, n, publishing).then(() => {
         isAccepted = true;
         if (!waitForOutcome) settled.resolve({ status: 'ACCEPTED' });
       }, settled.reject);
@@ -84,23 +86,23 @@ export class CommandSender {
     } finally {
       clearTimeout(timer);
       this.waiting.delete(n);
-      stop.abort();
+      publishing.isOver = true;
     }
   }
 
   /** Publishes until JetStream has it. The same message may be stored twice; the inbox knows. */
-  private async publish(subject: string, message: CommandMessage, n: number, signal: AbortSignal): Promise<void> {
+  private async publish(subject: string, message: CommandMessage, n: number, publishing: { isOver: boolean }): Promise<void> {
     const { nats, log } = this.options;
     const h = headers();
     h.set(HEADERS.replyTo, this.names.outcome(this.id, n));
     const data = JSON.stringify(message);
-    while (!signal.aborted) {
+    while (!publishing.isOver) {
       if (!nats.isConnected()) throw unavailable('The write side cannot be reached.');
       try {
         await nats.js.publish(subject, data, { headers: h, timeout: PUBLISH_TIMEOUT_MS });
         return;
       } catch (error) {
-        if (signal.aborted) return;
+        if (publishing.isOver) return;
         if (error instanceof JetStreamApiError && STREAM_IS_FULL.has(error.code)) {
           throw fault('OVERLOADED', 'Too many commands are waiting. Nothing was sent; try again.');
         }
@@ -108,7 +110,7 @@ export class CommandSender {
         // Nobody listens there: the stream was lost, and with it nothing that MySQL has.
         if (error instanceof RequestError && error.isNoResponders()) await this.prepare().catch(() => undefined);
         else if (!(error instanceof TimeoutError) && !(error instanceof RequestError)) throw error;
-        await pause(RETRY_MS, signal);
+        await pause(RETRY_MS);
       }
     }
   }

@@ -75,7 +75,10 @@ export async function runCommand<Payload>(
 
   const answer = await receipt(context, commandId, known, input.waitFor === 'PROJECTED');
   const { correlationId, services } = context;
-  services.log.debug({ name: definition.name, commandId, correlationId, status: answer.status, position: answer.position }, 'command answered');
+  services.log.debug(
+    { name: definition.name, commandId, correlationId, status: answer.status, position: answer.position },
+    'command answered',
+  );
 
   return answer;
 }

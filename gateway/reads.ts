@@ -47,6 +47,13 @@ export class Reads {
     const name = shardName(shard);
     const wanted = Math.max(floor, consistency.floor);
     const start = performance.now();
+    const heardOf = this.progress.known(name);
+    // It was heard to be behind: likely it will be heard of in a moment, and a read before that would be for nothing.
+    if (heardOf >= 0 && heardOf < wanted) {
+      const left = consistency.deadlineFrom(start) - start;
+      if (left > 0) await this.progress.wait(name, wanted, Math.min(FIRST_BACKOFF_MS, left));
+      consistency.waitedMs = Math.max(consistency.waitedMs, performance.now() - start);
+    }
     for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(2 * backoff, LAST_BACKOFF_MS)) {
       const known = this.progress.known(name);
       const snapshot = await this.ask(run);

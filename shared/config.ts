@@ -79,15 +79,16 @@ export function readConfig<K extends keyof Settings>(
     const value = env[name] === '' ? undefined : env[name];
     const parsed = settings[name].safeParse(value);
     if (parsed.success) config[name] = parsed.data;
-    else faults.push(value === undefined ? `${name} is missing` : `${name} ${describe(parsed.error.issues[0]!, value)}`);
+    else faults.push(value === undefined ? `${name} is missing` : `${name} ${describe(name, parsed.error.issues[0]!, value)}`);
   }
   if (faults.length > 0) throw new ConfigError(`Settings: ${faults.join('; ')}`);
 
   return config as { [P in K]: z.output<Settings[P]> };
 }
 
-function describe(issue: z.core.$ZodIssue, value: string): string {
+function describe(name: string, issue: z.core.$ZodIssue, value: string): string {
   const said = issue.message.startsWith('must') ? issue.message : `is not right (${issue.message})`;
+  if (name === 'SIGNING_KEY') return said; // A secret is not repeated, however wrong it is; nor is one in a URL.
 
-  return `${said}, but is ${JSON.stringify(value.replace(/\/\/[^@/]*@/, '//…@'))}`;
+  return `${said}, but is ${JSON.stringify(value.replace(/\/\/[^]*@/, '//…@'))}`;
 }

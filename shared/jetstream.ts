@@ -25,10 +25,11 @@ export interface Nats {
 }
 
 /** Connects, waiting for the server for as long as it takes; afterwards it reconnects for ever. */
-export async function connectNats(url: string, name: string): Promise<Nats> {
+export async function connectNats(url: string, name: string, { noEcho = false } = {}): Promise<Nats> {
   const connection = await connect({
     servers: url.split(','),
     name,
+    noEcho,
     waitOnFirstConnect: true,
     // The client's defaults give up after ten attempts, and notice a silent server after four minutes.
     maxReconnectAttempts: -1,

@@ -755,7 +755,7 @@ describe('a message that was put into a stream by hand', () => {
     const before = await head();
     const reply = `${system.namespace}.test.reply`;
     const outcomes: unknown[] = [];
-    const subscription = nats.connection.subscribe(reply, { callback: (_, outcome) => outcomes.push(outcome.json()) });
+    const subscription = nats.connection.subscribe(reply, { callback: (_, outcome) => void outcomes.push(outcome.json()) });
     const sequences: number[] = [];
     for (const { body, lane } of broken) {
       const h = headers();

@@ -15,6 +15,7 @@ import type { DomainEvent, EntryBody, Event } from '../shared/messages/event.js'
 import { Refused } from '../shared/refused.js';
 import type { CommandHandler } from './command-handler.js';
 import { commandHandlers } from './command-handlers.js';
+import type { StoredEntry } from './journal.js';
 import { inboxKey, replay, type InboxRow, type RecordedOutcome } from './inbox.js';
 import { parkingRow, PARK } from './parked.js';
 import type { Command, Received } from './received.js';
@@ -24,6 +25,13 @@ export interface Database {
   connection: Connection;
   orm: MikroORM;
   epoch: string;
+}
+
+export interface Ran {
+  /** In the order of the batch. */
+  outcomes: Outcome[];
+  /** What it journalled, committed by now. */
+  entries: StoredEntry[];
 }
 
 /** The connection no longer holds what it needs: as good as lost. */
@@ -38,7 +46,7 @@ const handlerOf = (command: Command) => commandHandlers[command.definition.name 
  * @param locks the named locks that the connection must hold
  * @throws whatever went wrong, with the transaction still open: the caller rolls back
  */
-export async function runBatch(database: Database, locks: string[], batch: Received[]): Promise<Outcome[]> {
+export async function runBatch(database: Database, locks: string[], batch: Received[]): Promise<Ran> {
   const { connection, epoch } = database;
   const commands = batch.flatMap((received) => received.command ?? []);
   const em = database.orm.em.fork({ clear: true });
@@ -95,21 +103,25 @@ export async function runBatch(database: Database, locks: string[], batch: Recei
   }
 
   await em.flush();
+  const stored = entries.map((entry) => ({ entryId: entry.entryId, type: entry.event.type, body: JSON.stringify(entry) }));
   const before = await finish(
     connection,
-    entries,
+    stored.map((entry, i) => ({ ...entry, aggregate: entries[i]!.aggregate })),
     rows,
     batch.filter((received) => received.broken !== null),
   );
   const own = new Set(rows);
 
-  return outcomes.map((outcome, i) => {
-    const command = batch[i]!.command;
-    if (outcome.status === 'PARKED' || !command) return outcome;
-    const row = inbox.get(inboxKey(command.senderId, command.message.commandId))!;
+  return {
+    outcomes: outcomes.map((outcome, i) => {
+      const command = batch[i]!.command;
+      if (outcome.status === 'PARKED' || !command) return outcome;
+      const row = inbox.get(inboxKey(command.senderId, command.message.commandId))!;
 
-    return own.has(row) ? { ...outcome, position: before + outcome.position } : outcome;
-  });
+      return own.has(row) ? { ...outcome, position: before + outcome.position } : outcome;
+    }),
+    entries: stored.map((entry, i) => ({ ...entry, position: before + 1 + i })),
+  };
 }
 
 function decide(command: Command, state: State, now: Date): { events: Event[]; actorId: string; recorded: RecordedOutcome } {
@@ -165,7 +177,12 @@ async function begin(
 }
 
 /** Takes the positions, journals, and commits: one round trip. Returns the position before the first entry. */
-async function finish(connection: Connection, entries: EntryBody[], rows: InboxRow[], broken: Received[]): Promise<number> {
+async function finish(
+  connection: Connection,
+  entries: (Omit<StoredEntry, 'position'> & Pick<EntryBody, 'aggregate'>)[],
+  rows: InboxRow[],
+  broken: Received[],
+): Promise<number> {
   const sql: string[] = [];
   const values: unknown[] = [];
   if (entries.length > 0) {
@@ -176,10 +193,8 @@ async function finish(connection: Connection, entries: EntryBody[], rows: InboxR
       `INSERT INTO journal (position, entry_id, type, aggregate_type, aggregate_id, aggregate_version, body)
        VALUES ${entries.map(() => '(LAST_INSERT_ID() - ?, ?, ?, ?, ?, ?, ?)').join(', ')}`,
     );
-    entries.forEach((entry, i) => {
-      const { aggregate } = entry;
-      values.push(n - 1 - i, entry.entryId, entry.event.type);
-      values.push(aggregate?.type ?? null, aggregate?.id ?? null, aggregate?.version ?? null, JSON.stringify(entry));
+    entries.forEach(({ entryId, type, aggregate, body }, i) => {
+      values.push(n - 1 - i, entryId, type, aggregate?.type ?? null, aggregate?.id ?? null, aggregate?.version ?? null, body);
     });
     const inOrder = rows.toSorted((a, b) => (inboxKey(a.senderId, a.commandId) < inboxKey(b.senderId, b.commandId) ? -1 : 1));
     sql.push(

@@ -20,6 +20,7 @@ import type { Outcome } from '../shared/messages/command.js';
 import { lockNames, natsNames } from '../shared/names.js';
 import { LockLostError, runBatch, type Database } from './batch.js';
 import { connectAlone, createOrm } from './database.js';
+import type { StoredEntry } from './journal.js';
 import { PARK, parkingRow } from './parked.js';
 import { receive, type Received } from './received.js';
 
@@ -29,6 +30,8 @@ export interface LanesOptions {
   lanes: number;
   nats: Nats;
   log: Logger;
+  /** After a commit: what was journalled. */
+  onCommitted(entries: StoredEntry[]): void;
 }
 
 export interface Lanes {
@@ -53,7 +56,8 @@ interface Lane {
   waiting: Received[];
   /** Called when there is room again. */
   resume: (() => void) | null;
-  /** The sequence up to which everything was run since the consumer was opened; 0 for nothing. */
+  opening: number;
+  /** The sequence up to which everything was run of what this opening of the consumer brought; 0 for nothing. */
   handled: number;
   purged: number;
 }
@@ -82,6 +86,7 @@ class WriteLanes {
   private waitingFor = 'MySQL';
   private wakeUp: () => void = () => undefined;
   private nextLane = 0;
+  private openings = 0;
 
   constructor(private readonly options: LanesOptions) {
     this.names = natsNames(options.namespace);
@@ -191,7 +196,9 @@ class WriteLanes {
     const locks = lanes.map((n) => this.locks.lane(n));
     for (let attempt = 1; ; attempt++) {
       try {
-        this.settle(batch, await runBatch(database, locks, batch));
+        const { outcomes, entries } = await runBatch(database, locks, batch);
+        this.settle(batch, outcomes);
+        this.options.onCommitted(entries);
         return;
       } catch (error) {
         if (isDatabaseTrouble(error)) throw error;
@@ -216,13 +223,13 @@ class WriteLanes {
     }
   }
 
-  /** After the commit: answers, wakes the relay, and lets the stream forget. */
+  /** After the commit: answers, tells how far the journal is, and lets the stream forget. */
   private settle(batch: Received[], outcomes: Outcome[]): void {
     const { nats, log } = this.options;
     batch.forEach((received, i) => {
       const outcome = outcomes[i]!;
       const lane = this.owned.get(received.lane);
-      if (lane) lane.handled = Math.max(lane.handled, received.source.seq);
+      if (lane?.opening === received.opening) lane.handled = Math.max(lane.handled, received.source.seq);
       const { commandId, correlationId, name } = received.command?.message ?? {};
       const fields = { commandId, correlationId, name, lane: received.lane, ...outcome };
       if (outcome.status === 'PARKED') log.error({ ...fields, reason: received.broken }, 'parked');
@@ -241,7 +248,11 @@ class WriteLanes {
     if (this.purging) return;
     this.purging = true;
     setTimeout(() => {
-      void this.purge().finally(() => (this.purging = false));
+      void this.purge().finally(() => {
+        this.purging = false;
+        // A lane may have gone on after its turn.
+        if ([...this.owned.values()].some((lane) => lane.handled !== lane.purged)) this.purgeSoon();
+      });
     }, PURGE_MS);
   }
 
@@ -296,6 +307,7 @@ class WriteLanes {
       number,
       waiting: [],
       resume: null,
+      opening: 0,
       handled: 0,
       purged: 0,
       following: follow(nats, {
@@ -309,10 +321,11 @@ class WriteLanes {
           // What waits here comes again. After a rolled-back stream its sequences may be reused, so none may be remembered.
           lane.waiting = [];
           lane.handled = lane.purged = 0;
+          lane.opening = ++this.openings;
           return 1;
         },
         handle: (source) => {
-          lane.waiting.push(receive(source, number, lanes, streamCreated));
+          lane.waiting.push(receive(source, { lane: number, opening: lane.opening, streamCreated }, lanes));
           this.wake();
           if (lane.waiting.length >= MOST_WAITING_IN_A_LANE) return new Promise<void>((resolve) => (lane.resume = resolve));
         },

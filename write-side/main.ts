@@ -15,12 +15,13 @@ await runService('write-side', async () => {
   const service: Pick<Service, 'waitsFor'> = { waitsFor: () => parts.flatMap((part) => part.waitsFor()) };
   const health = await serveHealth(service, config.HEALTH_PORT);
 
-  const nats = await connectNats(config.NATS_URL, 'write-side');
+  // What this process says about its own commits is for others.
+  const nats = await connectNats(config.NATS_URL, 'write-side', { noEcho: true });
   const shared = { mysqlUrl: config.MYSQL_URL, namespace: config.NAMESPACE, nats, log };
   const pool = createPool(config.MYSQL_URL);
   const answers = startAnswers({ ...shared, pool });
   const relay = startRelay(shared);
-  const lanes = startLanes({ ...shared, lanes: config.LANES });
+  const lanes = startLanes({ ...shared, lanes: config.LANES, onCommitted: (entries) => relay.offer(entries) });
   parts = [{ waitsFor: () => (nats.isConnected() ? [] : ['NATS']) }, lanes, relay];
 
   return {

@@ -8,6 +8,8 @@ import { partOf } from '../shared/ids.js';
 export interface Received {
   lane: number;
   source: JsMsg;
+  /** Counts the openings of its lane's consumer: sequences of two of them may not be compared. */
+  opening: number;
   /** The creation time of the stream that it came from; with its sequence and time that names the message for ever. */
   streamCreated: string;
   /** The asking gateway's inbox, on core NATS. */
@@ -24,12 +26,12 @@ export interface Command {
   senderId: string;
 }
 
-export function receive(source: JsMsg, lane: number, lanes: number, streamCreated: string): Received {
+export function receive(source: JsMsg, from: Pick<Received, 'lane' | 'opening' | 'streamCreated'>, lanes: number): Received {
   const replyTo = source.headers?.get(HEADERS.replyTo) || null;
   try {
-    return { lane, source, streamCreated, replyTo, command: parse(source, lane, lanes), broken: null };
+    return { ...from, source, replyTo, command: parse(source, from.lane, lanes), broken: null };
   } catch (error) {
-    return { lane, source, streamCreated, replyTo, command: null, broken: (error as Error).message };
+    return { ...from, source, replyTo, command: null, broken: (error as Error).message };
   }
 }
 

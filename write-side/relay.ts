@@ -20,6 +20,8 @@ import { readHead, readJournal, type StoredEntry } from './journal.js';
 import { PARK, parkingRow } from './parked.js';
 
 export interface Relay {
+  /** What this process has just committed: published without being read again, when it comes next. */
+  offer(entries: StoredEntry[]): void;
   waitsFor(): string[];
   stop(): Promise<void>;
 }
@@ -54,6 +56,17 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     woken = true;
     wakeUp();
   };
+  /** In order; empty unless this is the process that relays. */
+  let offered: StoredEntry[] = [];
+  let isRelaying = false;
+  /** The offered entries that come right after a position; none when the journal must be read. */
+  const takeOffered = (last: number): StoredEntry[] => {
+    offered = offered.filter(({ position }) => position > last);
+    if (offered[0]?.position !== last + 1) return [];
+    const end = offered.findIndex(({ position }, i) => i === MOST_IN_FLIGHT || position !== last + 1 + i);
+
+    return offered.splice(0, end === -1 ? offered.length : end);
+  };
   const subscription = nats.connection.subscribe(names.committed, { callback: wake });
 
   const run = async () => {
@@ -67,6 +80,8 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
         log.error({ err: error }, 'the relay stopped, and will try again');
       }
       connection?.destroy();
+      isRelaying = false;
+      offered = [];
       if (!signal.aborted) await pause(RETRY_MS, signal);
     }
   };
@@ -84,9 +99,11 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     let { position: last, sequence } = await whereTheStreamStands(nats, connection, namespace, epoch, log);
     log.info({ epoch, position: last, sequence }, 'relaying');
     trouble = null;
+    isRelaying = true;
     while (!signal.aborted) {
       woken = false;
-      const entries = await readJournal(connection, last, MOST_IN_FLIGHT);
+      const next = takeOffered(last);
+      const entries = next.length > 0 ? next : await readJournal(connection, last, MOST_IN_FLIGHT);
       if (entries.length > 0) {
         await publish(nats, (type) => names.event(epoch, type), { position: last, sequence }, entries);
         last = entries.at(-1)!.position;
@@ -106,6 +123,12 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
   const done = run();
 
   return {
+    offer: (entries) => {
+      if (!isRelaying || entries.length === 0) return;
+      // More than it can carry at once is read again, later.
+      offered = offered.length < MOST_IN_FLIGHT ? [...offered, ...entries] : [];
+      wake();
+    },
     waitsFor: () => (trouble ? [`the relay (${trouble})`] : []),
     stop: async () => {
       subscription.unsubscribe();
