@@ -79,13 +79,15 @@ async function start() {
 
   const ours = serverNames.filter((name) => urls[name] === undefined);
   const node = await prepare(ours);
-  const { health, failed } = await startSystem({ node, dataDir, host, port, urls });
+  const { env, health, failed } = await startSystem({ node, dataDir, host, port, urls });
   say(
     'Cheeper is ready.',
     `  GraphQL    ${address}`,
     `  WebSocket  ws://${host}:${port}/graphql`,
     `  IDE        http://${host}:${port}/`,
     ...services.map((name) => `  health     ${health[name]}/readyz (${name})`),
+    // Those that were given may hold a password; ours have none.
+    ...ours.map((name) => `  ${name.padEnd(9)}  ${{ mysql: env.MYSQL_URL, nats: env.NATS_URL, redis: env.REDIS_URL }[name]}`),
     `  data       ${dataDir}, logs in ${join(dataDir, 'logs')}`,
   );
 

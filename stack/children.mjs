@@ -97,6 +97,8 @@ export class Child {
         resolve({ code: 127, signal: null });
       });
     });
+    /** What asks it to stop. */
+    this.stopSignal = options.stopSignal ?? 'SIGTERM';
     void this.exit.then(() => {
       this.running = false;
       alive.delete(this);
@@ -117,7 +119,7 @@ export class Child {
 
   /** Asks it to stop, and insists after a while. */
   async stop() {
-    this.signal(this.#options.stopSignal ?? 'SIGTERM');
+    this.signal(this.stopSignal);
     const insist = setTimeout(() => this.#signalGroup('SIGKILL'), graceMs);
     await this.exit;
     clearTimeout(insist);

@@ -232,7 +232,10 @@ class Server {
     this.#meantToStop = false;
     const child = launch(this.name, program, this.#kind.args(program, this.#folder, this.port), { logFile });
     this.#child = child;
+    // A TERM that reaches mariadbd while it starts is swallowed, and it starts all the same. It survives a KILL at any time.
+    child.stopSignal = 'SIGKILL';
     await this.#answered(child);
+    child.stopSignal = 'SIGTERM';
     void child.exit.then(() => this.#ended(child));
   }
 

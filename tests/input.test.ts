@@ -435,12 +435,11 @@ describe('waitFor', () => {
     expect(Math.min(...applied.map(Number))).toBeGreaterThanOrEqual(position);
 
     await without('readSides', async () => {
-      const late = await client.ask(
-        PostCheepReceiptDocument,
-        { input: { message: 'nowhere', waitFor: 'PROJECTED' } },
-        { 'x-cheeper-wait-ms': '100' },
-      );
-      expect(late).toMatchObject({ errors: [], data: { postCheep: { status: 'COMMITTED', consistencyToken: expect.any(String) } } });
+      const input = { message: 'nowhere', waitFor: 'PROJECTED' } as const;
+      for (const read of ['strict', 'stale-ok']) {
+        const late = await client.ask(PostCheepReceiptDocument, { input }, { 'x-cheeper-wait-ms': '100', 'x-cheeper-read': read });
+        expect(late).toMatchObject({ errors: [], data: { postCheep: { status: 'COMMITTED', consistencyToken: expect.any(String) } } });
+      }
     });
   });
 });

@@ -52,6 +52,16 @@ describe('npm start', () => {
     expect(second.output).toBe(`Cheeper is already running on ${dataDir}: pid ${pidOf('starter')}, http://localhost:${port}/graphql\n`);
   });
 
+  it(
+    'is told the book’s story by npm run demo, which holds',
+    async () => {
+      const demo = start('exec node run.mjs demo', { CHEEPER_URL: `http://127.0.0.1:${port}` });
+
+      expect(await demo.exitCode).toBe(0);
+    },
+    deadlineMs,
+  );
+
   it('says in a line that its port is taken', async () => {
     const other = start('exec node run.mjs start', { CHEEPER_DATA: join(folder, 'other') });
 
