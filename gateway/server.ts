@@ -6,8 +6,8 @@ import { Redis } from 'ioredis';
 import { ConfigError, type settings } from '../shared/config.js';
 import { connectNats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
-import { readiness, type Service } from '../shared/service.js';
-import { epochKey, shardName, type Space } from '../read-side/shard.js';
+import { failOnConfigError, readiness, serveHealth, type Service } from '../shared/service.js';
+import { epochKey, shardName, shardsKey, type Space } from '../read-side/shard.js';
 import { allShards } from '../read-side/progress.js';
 import type { z } from 'zod';
 import { Passwords } from './authors/passwords.js';
@@ -46,7 +46,7 @@ const RETRY_MS = 250;
 export async function startGateway(config: GatewayConfig, log: Logger): Promise<Service> {
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
   const app = fastify({ bodyLimit: MOST_BYTES_IN_A_BODY, forceCloseConnections: 'idle', routerOptions: { maxParamLength: 200 } });
-  let waitsFor = () => ['NATS'];
+  let waitsFor = (): string[] => [];
   app.get('/healthz', () => ({ alive: true }));
   app.get('/readyz', (_, reply) => {
     const { status, body } = readiness({ waitsFor: () => waitsFor() });
@@ -70,13 +70,23 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     retryStrategy: (n) => Math.min(50 * n, 500),
   });
   redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
+  // Until NATS is there, the port answers for nothing but that.
+  const waiting = await serveHealth({ waitsFor: () => ['NATS'] }, config.PORT, config.HOST);
   const nats = await connectNats(config.NATS_URL, 'gateway');
+  await waiting.close();
 
   let space: Space | null = null;
   const setEpoch = (epoch: string) => {
     if (space?.epoch === epoch) return;
     space = { namespace, epoch, shards };
     log.info({ epoch }, 'the journal’s epoch');
+    redis.get(shardsKey(space)).then(
+      (begunWith) => {
+        if (begunWith === null || Number(begunWith) === shards) return;
+        failOnConfigError(new ConfigError(`The projections were begun with SHARDS=${begunWith}, and this process has SHARDS=${shards}`));
+      },
+      (error: unknown) => log.warn({ err: error }, 'could not compare the number of shards'),
+    );
   };
   const progress = new Progress(nats, namespace, log);
   progress.onEpoch = setEpoch;
@@ -105,6 +115,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
         await commands.prepare();
         stream = null;
       } catch (error) {
+        failOnConfigError(error);
         stream = `the stream of commands (${(error as Error).message})`;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
@@ -137,14 +148,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     return waiting;
   };
 
-  try {
-    await app.listen({ port: config.PORT, host: config.HOST });
-  } catch (error) {
-    redis.disconnect();
-    await nats.close();
-    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') throw new ConfigError(`PORT ${config.PORT} is in use`);
-    throw error;
-  }
+  await app.listen({ port: config.PORT, host: config.HOST });
 
   return {
     waitsFor: () => waitsFor(),

@@ -49,6 +49,9 @@ export const LOG_LENGTH = 10_000;
 /** The id of the newest change that the log no longer has: cursors below it are too old. */
 export const LOG_TRIMMED = 'log-trimmed';
 
+/** How many shards the projections of this epoch were begun with: it decides where everything is. */
+export const shardsKey = ({ namespace, epoch }: Space): string => `${namespace}:${epoch}:shards`;
+
 /** Where the newest epoch is found by those who only read. */
 export const epochKey = (namespace: string): string => `${namespace}:epoch`;
 

@@ -7,16 +7,18 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { ConfigError } from '../shared/config.js';
 import { pause } from '../shared/follow.js';
 import { askJournalHead } from '../shared/journal-requests.js';
 import type { Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import { natsNames } from '../shared/names.js';
+import { failOnConfigError } from '../shared/service.js';
 import { createApply, type Apply } from './apply.js';
 import type { ProgressMessage } from './progress.js';
 import type { Projection } from './projection.js';
 import { Pump, type PumpedShard } from './pump.js';
-import { APPLIED, epochKey, prefixOf, shardName, TARGET, type Shard, type Space } from './shard.js';
+import { APPLIED, epochKey, prefixOf, shardName, shardsKey, TARGET, type Shard, type Space } from './shard.js';
 
 export interface WorkerOptions {
   redis: Redis;
@@ -108,6 +110,7 @@ class ReadSideWorker {
         this.hasTicked = true;
         await pause(TICK_MS, signal);
       } catch (error) {
+        failOnConfigError(error);
         log.warn({ err: error }, 'could not look after the shards, trying again');
         await pause(RETRY_MS, signal);
       }
@@ -126,10 +129,9 @@ class ReadSideWorker {
     const epoch = head?.epoch ?? (await redis.get(epochKey(namespace)));
     if (!epoch) throw new Error('nobody knows the epoch yet');
     const space = { namespace, epoch, shards };
-    // How many shards there are decides where everything is.
-    const begunWith = await redis.set(`${namespace}:${epoch}:shards`, shards, 'NX', 'GET');
+    const begunWith = await redis.set(shardsKey(space), shards, 'NX', 'GET');
     if (begunWith !== null && Number(begunWith) !== shards) {
-      throw new Error(`the projections were begun with SHARDS=${begunWith}, and this process has SHARDS=${shards}`);
+      throw new ConfigError(`The projections were begun with SHARDS=${begunWith}, and this process has SHARDS=${shards}`);
     }
     if (head) await redis.set(epochKey(namespace), epoch);
     this.apply = createApply(redis, space, projections);

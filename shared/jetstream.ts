@@ -13,6 +13,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
+import { ConfigError } from './config.js';
 import type { NatsNames } from './names.js';
 
 export interface Nats {
@@ -81,7 +82,7 @@ export const eventsStream = (names: NatsNames, epoch: string): StreamSettings =>
 
 type StreamSettings = Partial<StreamConfig> & { name: string };
 
-/** The stream's state, making it when there is none. @throws when it exists otherwise, or NATS does not answer */
+/** The stream's state, making it when there is none. @throws ConfigError when it exists otherwise; an error when NATS does not answer */
 export async function ensureStream({ jsm }: Nats, settings: StreamSettings): Promise<StreamInfo> {
   const found = await streamInfo(jsm, settings.name);
   if (!found) {
@@ -91,7 +92,7 @@ export async function ensureStream({ jsm }: Nats, settings: StreamSettings): Pro
   for (const [key, wanted] of Object.entries(settings)) {
     const actual = found.config[key as keyof StreamConfig];
     if (JSON.stringify(actual) !== JSON.stringify(wanted)) {
-      throw new Error(`stream ${settings.name} has ${key} ${JSON.stringify(actual)}, and should have ${JSON.stringify(wanted)}`);
+      throw new ConfigError(`Stream ${settings.name} has ${key} ${JSON.stringify(actual)}, and should have ${JSON.stringify(wanted)}`);
     }
   }
 

@@ -56,6 +56,11 @@ export async function runService(name: string, start: () => Promise<{ service: S
   log.info('started');
 }
 
+/** For a contradiction that shows only once the stores are there: ends the process as one that shows at the start does. */
+export function failOnConfigError(error: unknown): void {
+  if (error instanceof ConfigError) fail(error.message);
+}
+
 function fail(line: string): never {
   process.stderr.write(`${line}\n`);
   process.exit(1);
@@ -68,8 +73,12 @@ export const readiness = (service: Pick<Service, 'waitsFor'>) => {
   return { status: waitsFor.length === 0 ? 200 : 503, body: { ready: waitsFor.length === 0, waitsFor } };
 };
 
-/** `/healthz` (the process answers) and `/readyz` (it does its work, or says what it waits for), for services without a public port. */
-export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: number) {
+/**
+ * `/healthz` (the process answers) and `/readyz` (it does its work, or says what it waits for), for services without a
+ * public port, and for one that cannot open its own yet.
+ * @throws ConfigError when the port is taken
+ */
+export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: number, host = '0.0.0.0') {
   const server = createServer((request, response) => {
     const { status, body } =
       request.url === '/healthz'
@@ -79,7 +88,12 @@ export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: numb
           : { status: 404, body: { error: 'There are /healthz and /readyz here.' } };
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(error.code === 'EADDRINUSE' ? new ConfigError(`port ${port} is in use`) : error);
+    });
+    server.listen(port, host, resolve);
+  });
 
   return {
     port: (server.address() as AddressInfo).port,

@@ -13,11 +13,13 @@ import type { MikroORM } from '@mikro-orm/mysql';
 import { OptimisticLockError } from '@mikro-orm/core';
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
+import { ConfigError } from '../shared/config.js';
 import { follow, pause, type Following } from '../shared/follow.js';
 import { commandsStream, ensureStream, type Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import type { Outcome } from '../shared/messages/command.js';
 import { lockNames, natsNames } from '../shared/names.js';
+import { failOnConfigError } from '../shared/service.js';
 import { LockLostError, runBatch, type Database } from './batch.js';
 import { connectAlone, createOrm } from './database.js';
 import type { StoredEntry } from './journal.js';
@@ -118,6 +120,7 @@ class WriteLanes {
         this.waitingFor = '';
         await this.work(database, signal);
       } catch (error) {
+        failOnConfigError(error);
         this.waitingFor = `MySQL (${(error as Error).message})`;
         log.error({ err: error }, 'the lanes lost MySQL, connecting again');
       }
@@ -134,7 +137,7 @@ class WriteLanes {
     await connection.query('UPDATE journal_head SET lanes = ? WHERE id = 1 AND lanes IS NULL', [lanes]);
     const [[head]] = await connection.query<RowDataPacket[]>('SELECT epoch, lanes FROM journal_head WHERE id = 1');
     if (!head) throw new Error('the journal has no head: run the migrations');
-    if (head.lanes !== lanes) throw new Error(`the journal was begun with LANES=${head.lanes}, and this process has LANES=${lanes}`);
+    if (head.lanes !== lanes) throw new ConfigError(`The journal was begun with LANES=${head.lanes}, and this process has LANES=${lanes}`);
 
     return { connection, orm: this.orm, epoch: head.epoch as string };
   }
