@@ -70,7 +70,7 @@ export class CommandSender {
     let isAccepted = false;
     const timer = setTimeout(() => {
       if (isAccepted) settled.resolve({ status: 'ACCEPTED' });
-      else settled.reject(unavailable('The write side does not answer.'));
+      else settled.reject(unavailable('The write side does not answer.', message.commandId));
     }, commitDeadlineMs);
     // An outcome that overtakes the acknowledgement says no less than it.
     this.waiting.set(n, (outcome) => settled.resolve(waitForOutcome ? outcome : { status: 'ACCEPTED' }));
@@ -96,14 +96,16 @@ export class CommandSender {
     const h = headers();
     h.set(HEADERS.replyTo, this.names.outcome(this.id, n));
     const data = JSON.stringify(message);
-    while (!publishing.isOver) {
-      if (!nats.isConnected()) throw unavailable('The write side cannot be reached.');
+    for (let attempt = 1; !publishing.isOver; attempt++) {
+      if (!nats.isConnected()) throw unavailable('The write side cannot be reached.', message.commandId);
       try {
         await nats.js.publish(subject, data, { headers: h, timeout: PUBLISH_TIMEOUT_MS });
         return;
       } catch (error) {
         if (publishing.isOver) return;
         if (error instanceof JetStreamApiError && STREAM_IS_FULL.has(error.code)) {
+          // An earlier try may have been stored, whatever we heard of it.
+          if (attempt > 1) throw unavailable('Too many commands are waiting.', message.commandId);
           throw fault('OVERLOADED', 'Too many commands are waiting. Nothing was sent; try again.');
         }
         log.warn({ err: error, commandId: message.commandId }, 'could not publish a command, trying again');
@@ -116,4 +118,4 @@ export class CommandSender {
   }
 }
 
-const unavailable = (why: string) => fault('UNAVAILABLE', `${why} Try again with the same commandId.`);
+const unavailable = (why: string, commandId: string) => fault('UNAVAILABLE', `${why} Try again with the same commandId.`, { commandId });

@@ -1,7 +1,6 @@
 /** GraphQL over HTTP: Apollo Server, and what it is told about our contract. https://graphql.github.io/graphql-over-http/draft/ */
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
-import { unwrapResolverError } from '@apollo/server/errors';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
@@ -32,6 +31,7 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
       statusForPlainJson,
       noSubscriptions,
       boundedWork(schema),
+      loggedBugs(services.log),
     ],
     csrfPrevention: true,
     introspection: true,
@@ -40,7 +40,7 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
     stopOnTerminationSignals: false,
     hideSchemaDetailsFromClientErrors: false,
     parseOptions: PARSE_OPTIONS,
-    formatError: (formatted, error) => presentable(formatted, error, services.log),
+    formatError: presentable,
     logger: services.log,
   });
   await apollo.start();
@@ -164,11 +164,35 @@ const boundedWork = (schema: GraphQLSchema): ApolloServerPlugin<Context> => ({
   },
 });
 
-/** A bug is logged whole, and told to nobody; what was meant to be said is said. */
-export function presentable(formatted: GraphQLFormattedError, error: unknown, log: Logger): GraphQLFormattedError {
-  const cause = unwrapResolverError(error);
-  if (cause instanceof GraphQLError || formatted.extensions?.code !== 'INTERNAL_SERVER_ERROR') return formatted;
-  log.error({ err: cause, path: formatted.path }, 'a bug in a resolver');
+const loggedBugs = (log: Logger): ApolloServerPlugin<Context> => ({
+  async contextCreationDidFail({ error }) {
+    logBugs([error], log);
+  },
+  async requestDidStart() {
+    return {
+      async didEncounterErrors({ errors, contextValue }) {
+        logBugs(errors, log, contextValue.correlationId);
+      },
+    };
+  },
+});
 
-  return { ...formatted, message: A_BUG, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+/** What was not meant to be thrown; null for what was meant to be said. */
+function bugIn(error: unknown): unknown {
+  if (!(error instanceof GraphQLError)) return error;
+  const { originalError, extensions } = error;
+
+  return originalError && !(originalError instanceof GraphQLError) && extensions.code === undefined ? originalError : null;
+}
+
+/** A bug is logged whole, and told to nobody. */
+export function logBugs(errors: readonly Error[], log: Logger, correlationId?: string): void {
+  for (const error of errors) {
+    const bug = bugIn(error);
+    if (bug) log.error({ err: bug, path: error instanceof GraphQLError ? error.path : undefined, correlationId }, 'a bug in a resolver');
+  }
+}
+
+export function presentable(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
+  return bugIn(error) ? { ...formatted, message: A_BUG, extensions: { code: 'INTERNAL_SERVER_ERROR' } } : formatted;
 }

@@ -7,7 +7,7 @@ import { GraphQLError } from 'graphql';
 import { readCommand } from '../read-side/commands/query.js';
 import { allShards, readApplied } from '../read-side/progress.js';
 import { derivedId, newId } from '../shared/ids.js';
-import type { CommandDefinition } from '../shared/messages/command.js';
+import type { CommandDefinition, CommandMessage } from '../shared/messages/command.js';
 import { REASONS, type ErrorCode } from '../shared/refused.js';
 import { faultsOf, id as idRule, type FieldFault } from '../shared/rules.js';
 import { encodeToken } from '../shared/token.js';
@@ -57,21 +57,19 @@ export async function runCommand<Payload>(
   ];
   if (!checked.success || faults.length > 0) return refusedAtTheDoor(faults);
 
-  const sent = await context.services.commands.send(
-    definition,
-    {
-      name: definition.name,
-      commandId,
-      fingerprint: fingerprint(definition.name, options.fingerprinted ?? { ...input }),
-      sentAt: new Date().toISOString(),
-      correlationId: context.correlationId,
-      causationId: null,
-      traceparent: context.traceparent,
-      payload: checked.data,
-    },
-    input.waitFor !== 'ACCEPTED',
-  );
-  const known = sent.status === 'ACCEPTED' && input.waitFor !== 'ACCEPTED' ? await lookUp(context, options.senderId, commandId) : sent;
+  const message: CommandMessage = {
+    name: definition.name,
+    commandId,
+    fingerprint: fingerprint(definition.name, options.fingerprinted ?? { ...input }),
+    sentAt: new Date().toISOString(),
+    correlationId: context.correlationId,
+    causationId: null,
+    traceparent: context.traceparent,
+    payload: checked.data,
+  };
+  const { commands } = context.services;
+  const sent = await commands.send(definition, message, input.waitFor !== 'ACCEPTED');
+  const known = sent.status === 'ACCEPTED' && input.waitFor !== 'ACCEPTED' ? await lookUp(context, options.senderId, message) : sent;
 
   const answer = await receipt(context, commandId, known, input.waitFor === 'PROJECTED');
   const { correlationId, services } = context;
@@ -95,14 +93,16 @@ const refusedAtTheDoor = (faults: FieldFault[]): Receipt => ({
 });
 
 /** The outcome's message was lost, or is late: the projection may know it. */
-async function lookUp({ services: { reads } }: Context, senderId: string, commandId: string): Promise<Sent> {
+async function lookUp({ services: { reads } }: Context, senderId: string, message: CommandMessage): Promise<Sent> {
   const { space } = reads;
-  const read = await readCommand(reads.redis, space, senderId, commandId).catch(() => null); // Not knowing is ACCEPTED.
-  if (!read?.value) return { status: 'ACCEPTED' };
+  const read = await readCommand(reads.redis, space, senderId, message.commandId).catch(() => null); // Not knowing is ACCEPTED.
+  if (!read?.value?.fingerprint) return { status: 'ACCEPTED' };
   const { position, refusal } = read.value;
-  if (refusal) return { status: 'REJECTED', epoch: space.epoch, position, ...refusal, replayed: true };
+  const settled = { epoch: space.epoch, position, replayed: true };
+  if (read.value.fingerprint !== message.fingerprint)
+    return { status: 'REJECTED', code: 'COMMAND_ID_REUSED', field: ['commandId'], ...settled };
 
-  return { status: 'COMMITTED', epoch: space.epoch, position, version: null, replayed: true };
+  return refusal ? { status: 'REJECTED', ...refusal, ...settled } : { status: 'COMMITTED', version: null, ...settled };
 }
 
 async function receipt(context: Context, commandId: string, sent: Sent, isToBeProjected: boolean): Promise<Receipt> {

@@ -19,7 +19,8 @@ export class Progress {
   private readonly commits: { position: number; at: number }[] = [];
   /** The epoch of the newest message; null when none has come. */
   epoch: string | null = null;
-  onEpoch: (epoch: string) => void = () => undefined;
+  /** Is told of an epoch, and says whether it is the one to listen to. */
+  onEpoch: (epoch: string) => boolean = () => true;
 
   constructor(nats: Nats, namespace: string, log: Logger) {
     const names = natsNames(namespace);
@@ -81,9 +82,9 @@ export class Progress {
 
   private hear(epoch: string, applied: Record<string, number>): void {
     if (epoch !== this.epoch) {
+      if (!this.onEpoch(epoch)) return;
       this.epoch = epoch;
       this.applied.clear();
-      this.onEpoch(epoch);
     }
     for (const [shard, position] of Object.entries(applied)) {
       this.applied.set(shard, position);

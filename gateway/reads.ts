@@ -68,7 +68,8 @@ export class Reads {
       const now = performance.now();
       const left = consistency.deadlineFrom(start) - now;
       if (left <= 0) {
-        if (consistency.staleOk && isThere && applied >= target) {
+        // Stale is for what was asked, never for one part of an answer beside another.
+        if (consistency.staleOk && isThere && applied >= Math.max(target, floor)) {
           consistency.satisfied = false;
           consistency.saw(applied, this.progress.lagMs(applied));
           return { value, applied };

@@ -36,6 +36,7 @@ export const GATEWAY_SETTINGS = [
   'COMMIT_DEADLINE_MS',
   'READ_DEADLINE_MS',
   'ALLOWED_ORIGINS',
+  'TRUST_PROXY',
   'LOG_LEVEL',
 ] as const;
 export type GatewayConfig = { [K in (typeof GATEWAY_SETTINGS)[number]]: z.output<(typeof settings)[K]> };
@@ -45,7 +46,12 @@ const RETRY_MS = 250;
 
 export async function startGateway(config: GatewayConfig, log: Logger): Promise<Service> {
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
-  const app = fastify({ bodyLimit: MOST_BYTES_IN_A_BODY, forceCloseConnections: 'idle', routerOptions: { maxParamLength: 200 } });
+  const app = fastify({
+    bodyLimit: MOST_BYTES_IN_A_BODY,
+    trustProxy: config.TRUST_PROXY,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 200 },
+  });
   let waitsFor = (): string[] => [];
   app.get('/healthz', () => ({ alive: true }));
   app.get('/readyz', (_, reply) => {
@@ -76,8 +82,11 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   await waiting.close();
 
   let space: Space | null = null;
+  const left = new Set<string>();
   const setEpoch = (epoch: string) => {
-    if (space?.epoch === epoch) return;
+    // One that was left is over: a read side that still tells of it is about to hear so too.
+    if (left.has(epoch) || space?.epoch === epoch) return;
+    if (space) left.add(space.epoch);
     space = { namespace, epoch, shards };
     log.info({ epoch }, 'the journal’s epoch');
     redis.get(shardsKey(space)).then(
@@ -89,7 +98,10 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     );
   };
   const progress = new Progress(nats, namespace, log);
-  progress.onEpoch = setEpoch;
+  progress.onEpoch = (epoch) => {
+    setEpoch(epoch);
+    return space?.epoch === epoch;
+  };
   // The read side may be away: Redis knows the last epoch, and reads go on.
   redis.on('ready', () => {
     redis.get(epochKey(namespace)).then(

@@ -20,11 +20,12 @@ import {
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { decodeToken } from '../shared/token.js';
+import { pause } from '../shared/follow.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER, type ConsistencyReport } from './consistency.js';
 import type { Context, Services } from './context.js';
 import { fault } from './errors.js';
-import { GRAPHQL_PATH, PARSE_OPTIONS, presentable } from './http.js';
+import { GRAPHQL_PATH, logBugs, PARSE_OPTIONS, presentable } from './http.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
 
@@ -38,6 +39,9 @@ const INIT_DEADLINE_MS = 5_000;
 const PING_MS = 12_000;
 /** For a client to answer that we are going away. */
 const CLOSE_DEADLINE_MS = 1_000;
+
+/** Between tries of a frame whose rows are not there yet; each try waits by itself, too. */
+const RETRY_MS = 100;
 
 /** Of one socket: the operations on it are one session, and never go back. */
 interface Session {
@@ -98,10 +102,11 @@ export function serveWebsocket(
     },
     subscribe: (args) => subscribeAfresh(args),
     onNext: ({ extra: session }, _id, _payload, args, result) => {
+      const context = args.contextValue as Context;
       // A frame's own is there already.
-      const consistency =
-        (result.extensions?.consistency as ConsistencyReport | undefined) ?? (args.contextValue as Context).consistency.report();
+      const consistency = (result.extensions?.consistency as ConsistencyReport | undefined) ?? context.consistency.report();
       session.token = newer(session.token, consistency.token);
+      logBugs(result.errors ?? [], log, context.correlationId);
 
       return {
         ...result,
@@ -109,7 +114,11 @@ export function serveWebsocket(
         extensions: { ...result.extensions, consistency },
       };
     },
-    onError: (_, __, ___, errors) => errors.map((error) => present(error)),
+    onError: (_, __, ___, errors) => {
+      logBugs(errors, log);
+
+      return errors.map((error) => present(error));
+    },
     onComplete: ({ extra: session }) => {
       session.underWay -= 1;
     },
@@ -120,7 +129,7 @@ export function serveWebsocket(
     const formatted = error.toJSON();
     const { http: _, ...extensions }: Record<string, unknown> = { code: 'INTERNAL_SERVER_ERROR', ...formatted.extensions };
 
-    return presentable({ ...formatted, extensions }, error, log);
+    return presentable({ ...formatted, extensions }, error);
   };
 
   const sockets = new WebSocketServer({
@@ -224,22 +233,34 @@ function check(schema: GraphQLSchema, { query, operationName, variables }: Subsc
   return tooMuch ? [tooMuch] : document;
 }
 
+/** Has it failed for nothing but what passes? */
+const isRetryable = ({ errors }: ExecutionResult) =>
+  errors !== undefined && errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true);
+
 /** As graphql-js does it, but each frame is executed with a context of its own: what was loaded for one is not shown in another. */
 async function subscribeAfresh(args: ExecutionArgs): Promise<AsyncIterable<ExecutionResult> | ExecutionResult> {
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) return source;
   const frames = source[Symbol.asyncIterator]();
   const context = args.contextValue as Context;
+  const stop = new AbortController();
   const results: AsyncIterableIterator<ExecutionResult> = {
     next: async () => {
       const frame = await frames.next();
       if (frame.done) return { value: undefined, done: true };
-      const contextValue = context.fresh();
-      const result = await execute({ ...args, rootValue: frame.value, contextValue });
+      let contextValue = context.fresh();
+      let result = await execute({ ...args, rootValue: frame.value, contextValue });
+      // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
+      while (isRetryable(result) && !stop.signal.aborted) {
+        await pause(RETRY_MS, stop.signal);
+        contextValue = context.fresh();
+        result = await execute({ ...args, rootValue: frame.value, contextValue });
+      }
 
       return { value: { ...result, extensions: { ...result.extensions, consistency: contextValue.consistency.report() } }, done: false };
     },
     return: async () => {
+      stop.abort();
       await frames.return?.();
 
       return { value: undefined, done: true };

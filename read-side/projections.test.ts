@@ -33,6 +33,7 @@ const entryOf = (event: EventOf<EventType>, position = 7): JournalEntry => ({
   aggregate: null,
   actorId: newId(),
   commandId: newId(),
+  fingerprint: null,
   commandName: 'Whatever',
   correlationId: newId(),
   causationId: newId(),

@@ -63,7 +63,7 @@ export class Pump {
       handle: async (message) => {
         const position = Number(message.headers?.get(HEADERS.position));
         if (!position) return log.warn({ sequence: message.seq }, 'skipped a message that is no entry of the journal');
-        while (this.received + 1 < position) {
+        while (this.received + 1 < position && !this.stopped) {
           // A gap: the stream has lost what the journal has.
           const missing = await askJournal(nats, names, this.received);
           if (missing.length === 0) throw new Error(`the journal has nothing after position ${this.received}`);

@@ -142,10 +142,17 @@ class ReadSideWorker {
   // ---- Once a second ----
 
   private async tick(space: Space): Promise<void> {
+    const head = await askJournalHead(this.options.nats, natsNames(space.namespace)).catch(() => null); // It may be away.
+    if (head && head.epoch !== space.epoch) {
+      this.options.log.warn({ epoch: space.epoch, newEpoch: head.epoch }, 'the journal has a new epoch, starting over');
+      await this.release([...this.owned.keys()]);
+      this.space = null;
+      return;
+    }
     await this.share(space);
     this.report(space, [...this.owned.values()]);
     const idle = [...this.owned.values()].filter((owned) => !owned.pump && (!owned.stopped || owned.stopped.until <= Date.now()));
-    if (idle.length > 0) await this.begin(space, idle);
+    if (idle.length > 0) await this.begin(space, idle, head);
   }
 
   /** Renews the leases, gives back what is over an even share, and takes what is free up to it. */
@@ -229,23 +236,14 @@ class ReadSideWorker {
   // ---- Keeping up ----
 
   /** Gives shards a pump, from where they stand; a shard that has never been is begun. */
-  private async begin(space: Space, idle: Owned[]): Promise<void> {
+  private async begin(space: Space, idle: Owned[], head: { position: number } | null): Promise<void> {
     const { redis, nats, log } = this.options;
     const standing = await Promise.all(
       idle.map(({ shard }) => redis.mget(prefixOf(space, shard) + APPLIED, prefixOf(space, shard) + TARGET)),
     );
-    const isNew = standing.some(([applied]) => applied === null);
     // Without the write side, what stands can go on; what is new cannot be begun.
-    const head = await askJournalHead(nats, natsNames(space.namespace)).catch((error: unknown) => {
-      if (isNew) throw error;
-      return null;
-    });
+    if (!head && standing.some(([applied]) => applied === null)) throw new Error('no write side tells where the journal stands');
     if (head) {
-      if (head.epoch !== space.epoch) {
-        log.fatal({ epoch: space.epoch, newEpoch: head.epoch }, 'the journal has a new epoch, starting over');
-        process.kill(process.pid, 'SIGTERM');
-        return;
-      }
       for (const [i, { shard }] of idle.entries()) {
         if (standing[i]![0] !== null) continue;
         const prefix = prefixOf(space, shard);

@@ -49,6 +49,11 @@ export const settings = {
   ACCESS_TOKEN_HOURS: count(1, 8_760, 24),
   COMMIT_DEADLINE_MS: count(100, 60_000, 5_000),
   READ_DEADLINE_MS: count(10, 60_000, 1_000),
+  /** Behind a proxy that ends TLS: its X-Forwarded headers are believed, and cookies are Secure when it says https. */
+  TRUST_PROXY: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((value) => value === 'true'),
   /** Other origins whose pages may use the endpoint, separated by commas. They never get anything by cookie. */
   ALLOWED_ORIGINS: z
     .string()

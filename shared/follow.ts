@@ -95,18 +95,22 @@ async function followOnce(nats: Nats, options: FollowOptions, signal: AbortSigna
     }
   })();
   setOpen(true);
-  try {
-    if (signal.aborted) return;
-    for await (const message of messages) {
-      if (signal.aborted || lost) break;
+  let failure: unknown;
+  // The iterator is always read to its end, which `give` brings: one that is left alone never closes.
+  if (signal.aborted) give();
+  for await (const message of messages) {
+    if (signal.aborted || lost) continue;
+    try {
       await options.handle(message);
+    } catch (error) {
+      failure = error;
+      give('it could not be handled');
     }
-  } finally {
-    signal.removeEventListener('abort', onStop);
-    messages.stop();
-    await messages.close().catch(() => undefined); // It may have gone with its server: we only wanted it gone.
-    await watch;
   }
+  signal.removeEventListener('abort', onStop);
+  await messages.close().catch(() => undefined); // It may have gone with its server: we only wanted it gone.
+  await watch;
+  if (failure) throw failure;
   if (lost) throw new Error(lost);
 }
 

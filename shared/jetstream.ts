@@ -68,6 +68,8 @@ export const commandsStream = (names: NatsNames, lanes: number): StreamSettings 
   storage: StorageType.File,
   discard: DiscardPolicy.New,
   max_msgs: 100_000,
+  // The largest command has about 5 KiB; what is larger is none.
+  max_msg_size: 65_536,
 });
 
 /** `EVENTS_<epoch>`: the journal's copy, kept whole. */

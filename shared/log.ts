@@ -1,8 +1,15 @@
 /** Structured logs, one JSON object a line on standard output: https://getpino.io */
-import { pino, type Logger } from 'pino';
+import { pino, stdSerializers, type Logger } from 'pino';
 
 export type { Logger };
 
 export function createLog(service: string, level = 'info'): Logger {
-  return pino({ level, base: { service, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime });
+  return pino({ level, base: { service, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: withoutSql } });
+}
+
+/** Drivers put the whole statement into their errors, values and all: password hashes and addresses are in some. */
+function withoutSql(error: Error): unknown {
+  const { sql: _, parameters: __, query: ___, ...rest } = stdSerializers.err(error) as Record<string, unknown>;
+
+  return rest;
 }

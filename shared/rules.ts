@@ -7,7 +7,7 @@
  */
 import validator from 'validator';
 import { z } from 'zod';
-import { UUID } from './ids.js';
+import { NOBODY, UUID } from './ids.js';
 import type { ErrorCode } from './refused.js';
 
 type FieldCode = Extract<ErrorCode, 'INVALID' | 'TOO_SHORT' | 'TOO_LONG'>;
@@ -49,10 +49,11 @@ const text = (most: number, controls: RegExp) =>
 const ANY_CONTROL = /\p{Cc}/u;
 const CONTROL_BUT_NEWLINE = /(?!\n)\p{Cc}/u;
 
+/** Any UUID but the nil one, which stands for nobody. */
 export const id = z
   .string()
   .overwrite((value) => value.toLowerCase())
-  .check(rule('INVALID', (value) => UUID.test(value)));
+  .check(rule('INVALID', (value) => UUID.test(value) && value !== NOBODY));
 export const username = z.string().check(
   rule('INVALID', (value) => /^\w*$/.test(value)),
   rule('TOO_SHORT', (value) => value.length >= 3),

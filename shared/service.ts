@@ -86,7 +86,8 @@ export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: numb
         : request.url === '/readyz'
           ? readiness(service)
           : { status: 404, body: { error: 'There are /healthz and /readyz here.' } };
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    // Who kept the connection, and went on asking, would keep this server from closing.
+    response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body));
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {

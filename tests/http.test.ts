@@ -7,7 +7,7 @@
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { serverAudits } from 'graphql-http';
-import { TimelineDocument } from '../client/operations.js';
+import { PostCheepReceiptDocument, TimelineDocument } from '../client/operations.js';
 import { newId } from '../shared/ids.js';
 import { encodeToken } from '../shared/token.js';
 import { startSystem, type System } from './system.js';
@@ -250,5 +250,41 @@ describe('every answer', () => {
     const answer = await post({ query: '{ __typename }' }, { origin: FRIEND });
     expect(answer.headers.get('access-control-allow-origin')).toBe(FRIEND);
     expect(answer.headers.get('access-control-expose-headers')).toContain('x-cheeper-consistency');
+  });
+});
+
+describe('a bug', () => {
+  it('is told to nobody, and logged whole, with the name of the request', async () => {
+    const { client } = await system.author();
+    const cheepId = newId();
+    await client.request(PostCheepReceiptDocument, { input: { message: 'lost', cheepId, waitFor: 'PROJECTED' } });
+    // A projection that lists what it does not have is one.
+    await system.redis.del(await system.redis.keys(`${system.namespace}:*:cheep:${cheepId}`));
+    const query = '{ viewer { id cheeps { nodes { message } } } }';
+    const answer = await post({ query }, { authorization: `Bearer ${client.accessToken}`, 'x-request-id': 'a-bug' });
+
+    expect(await bodyOf(answer)).toEqual({
+      data: { viewer: null },
+      errors: [
+        {
+          message: 'Something went wrong here. It was written down.',
+          locations: expect.any(Array),
+          path: ['viewer', 'cheeps', 'nodes'],
+          extensions: { code: 'INTERNAL_SERVER_ERROR' },
+        },
+      ],
+      extensions: expect.anything(),
+    });
+    const lines = system.gateways[0]!.log()
+      .split('\n')
+      .filter((line) => line.includes('a-bug'));
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      {
+        level: 50,
+        correlationId: 'a-bug',
+        path: ['viewer', 'cheeps', 'nodes'],
+        err: { message: expect.stringContaining(cheepId), stack: expect.any(String) },
+      },
+    ]);
   });
 });

@@ -15,8 +15,10 @@ export function startAnswers({ nats, pool, namespace, log }: { nats: Nats; pool:
       queue: 'write-side',
       callback: (error, message) => {
         if (error) return log.error({ err: error, subject }, 'subscription failed');
-        // Without an answer the asker runs into its deadline, and asks again or says so.
-        respond(message, reply).catch((cause: unknown) => log.error({ err: cause, subject }, 'could not answer'));
+        respond(message, reply).catch((cause: unknown) => {
+          log.error({ err: cause, subject }, 'could not answer');
+          message.respond(JSON.stringify({ error: 'The write side could not answer.' }));
+        });
       },
     });
   const respond = async (message: Msg, reply: (request: unknown) => Promise<unknown>) => {

@@ -48,15 +48,14 @@ const handlerOf = (command: Command) => commandHandlers[command.definition.name 
  */
 export async function runBatch(database: Database, locks: string[], batch: Received[]): Promise<Ran> {
   const { connection, epoch } = database;
-  const commands = batch.flatMap((received) => received.command ?? []);
   const em = database.orm.em.fork({ clear: true });
-  const { inbox, state } = await begin(connection, locks, commands, em);
+  const { inbox, parked, state } = await begin(database, locks, batch, em);
   const now = new Date();
   const entries: EntryBody[] = [];
   const rows: InboxRow[] = [];
   const outcomes: Outcome[] = [];
-  for (const { command } of batch) {
-    if (!command) {
+  for (const { command, source } of batch) {
+    if (!command || parked.has(source.seq)) {
       outcomes.push({ status: 'PARKED' });
       continue;
     }
@@ -79,6 +78,7 @@ export async function runBatch(database: Database, locks: string[], batch: Recei
         actorId,
         commandId: message.commandId,
         commandName: message.name,
+        fingerprint: command.definition.hasSecret ? null : message.fingerprint,
         correlationId: message.correlationId,
         causationId: message.commandId,
         traceparent: message.traceparent,
@@ -146,32 +146,40 @@ const isDomainEvent = (event: Event): event is DomainEvent => event.type !== 'Co
 
 /** Opens the transaction, checks the locks, looks the commands up in the inbox, and loads what they need: one round trip. */
 async function begin(
-  connection: Connection,
+  { connection, epoch }: Database,
   locks: string[],
-  commands: Command[],
+  batch: Received[],
   em: EntityManager,
-): Promise<{ inbox: Map<string, InboxRow>; state: State }> {
+): Promise<{ inbox: Map<string, InboxRow>; parked: Set<number>; state: State }> {
+  const commands = batch.flatMap((received) => received.command ?? []);
   const held = locks.map(() => 'COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0)').join(' AND ');
   const keys = commands.map((c) => [c.senderId, c.message.commandId]);
   const queries: Query[] = [
     { sql: 'START TRANSACTION', values: [] },
-    { sql: `SELECT ${held} AS held`, values: locks },
+    { sql: `SELECT ${held} AS held, (SELECT epoch FROM journal_head WHERE id = 1) AS epoch`, values: locks },
     {
       sql: `SELECT sender_id AS senderId, command_id AS commandId, fingerprint, position, outcome
             FROM inbox WHERE (sender_id, command_id) IN (?)`,
       values: [keys.length ? keys : [['', '']]],
     },
+    // What was parked stays so: run after its successors, it would be out of order.
+    {
+      sql: 'SELECT sequence FROM parked WHERE (stream_created, sequence, stored_at) IN (?)',
+      values: [batch.map(({ streamCreated, source }) => [streamCreated, source.seq, source.timestamp])],
+    },
     ...State.queries(commands.map((c) => handlerOf(c).needs(c.payload))),
   ];
-  const [[, lockRows, inboxRows, ...stateRows]] = await connection.query<RowDataPacket[][]>(
+  const [[, lockRows, inboxRows, parkedRows, ...stateRows]] = await connection.query<RowDataPacket[][]>(
     queries.map(({ sql }) => sql).join('; '),
     queries.flatMap(({ values }) => values),
   );
   if (Number(lockRows![0]!.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
+  if (lockRows![0]!.epoch !== epoch) throw new LockLostError('The journal has a new epoch.');
   const rows = inboxRows as unknown as InboxRow[];
 
   return {
     inbox: new Map(rows.map((row) => [inboxKey(row.senderId, row.commandId), { ...row, position: Number(row.position) }])),
+    parked: new Set(parkedRows!.map((row) => Number(row.sequence))),
     state: State.of(em, stateRows),
   };
 }

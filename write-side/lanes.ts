@@ -10,7 +10,6 @@
  * was run (docs/decisions/0002). What was run is purged from the stream.
  */
 import type { MikroORM } from '@mikro-orm/mysql';
-import { OptimisticLockError } from '@mikro-orm/core';
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { ConfigError } from '../shared/config.js';
@@ -20,7 +19,7 @@ import type { Logger } from '../shared/log.js';
 import type { Outcome } from '../shared/messages/command.js';
 import { lockNames, natsNames } from '../shared/names.js';
 import { failOnConfigError } from '../shared/service.js';
-import { LockLostError, runBatch, type Database } from './batch.js';
+import { LockLostError, runBatch, type Database, type Ran } from './batch.js';
 import { connectAlone, createOrm } from './database.js';
 import type { StoredEntry } from './journal.js';
 import { PARK, parkingRow } from './parked.js';
@@ -43,6 +42,8 @@ export interface Lanes {
 
 /** Commands in one transaction, at the most. */
 const MOST_IN_A_BATCH = 256;
+/** Bytes in one transaction, at the most: what is parked goes to MySQL in one packet, twice as long. */
+const MOST_BYTES_IN_A_BATCH = 2 * 1024 * 1024;
 /** Commands of one lane that wait on this side, at the most; the others wait in the stream. */
 const MOST_WAITING_IN_A_LANE = 256;
 /** Keeps the connection (and so the locks) alive, and looks whether lanes have become free. */
@@ -119,6 +120,8 @@ class WriteLanes {
         log.info({ slot }, 'connected to MySQL');
         this.waitingFor = '';
         await this.work(database, signal);
+        // Whoever owns these lanes next need not look up what was run here.
+        await this.purge();
       } catch (error) {
         failOnConfigError(error);
         this.waitingFor = `MySQL (${(error as Error).message})`;
@@ -180,10 +183,15 @@ class WriteLanes {
   private take(): Received[] {
     const lanes = [...this.owned.values()];
     const batch: Received[] = [];
+    let bytes = 0;
     this.nextLane += 1;
     for (let i = 0; i < lanes.length && batch.length < MOST_IN_A_BATCH; i++) {
       const lane = lanes[(this.nextLane + i) % lanes.length]!;
-      batch.push(...lane.waiting.splice(0, MOST_IN_A_BATCH - batch.length));
+      while (lane.waiting.length > 0 && batch.length < MOST_IN_A_BATCH && bytes < MOST_BYTES_IN_A_BATCH) {
+        const received = lane.waiting.shift()!;
+        bytes += received.source.data.length;
+        batch.push(received);
+      }
       lane.resume?.();
       lane.resume = null;
     }
@@ -198,11 +206,9 @@ class WriteLanes {
     const lanes = [...new Set(batch.map((received) => received.lane))];
     const locks = lanes.map((n) => this.locks.lane(n));
     for (let attempt = 1; ; attempt++) {
+      let ran: Ran;
       try {
-        const { outcomes, entries } = await runBatch(database, locks, batch);
-        this.settle(batch, outcomes);
-        this.options.onCommitted(entries);
-        return;
+        ran = await runBatch(database, locks, batch);
       } catch (error) {
         if (isDatabaseTrouble(error)) throw error;
         await database.connection.query('ROLLBACK');
@@ -222,7 +228,11 @@ class WriteLanes {
           return;
         }
         await pause(10 * 2 ** attempt);
+        continue;
       }
+      this.settle(batch, ran.outcomes);
+      this.options.onCommitted(ran.entries);
+      return;
     }
   }
 
@@ -347,18 +357,20 @@ class WriteLanes {
   }
 }
 
+/** The server is not well, or not ready: shutting down, full, read-only, out of connections, not migrated, interrupted. */
+const SERVER_TROUBLE = new Set([
+  3, 1021, 1030, 1040, 1041, 1053, 1114, 1146, 1158, 1159, 1160, 1161, 1290, 1317, 1836, 1927, 2006, 2013, 3024,
+]);
+
 /**
  * Is it the database that failed, and not this command? Then nothing is known about the transaction: connect again, and
- * look in the inbox. A deadlock, a lost race for a unique key or a version, wrong data, and what a handler throws are the
- * command's own.
+ * look in the inbox. Everything else is the command's own: a deadlock, a lost race for a unique key or a version, wrong
+ * data, what a handler throws.
  */
 function isDatabaseTrouble(error: unknown): boolean {
-  if (error instanceof OptimisticLockError) return false;
   if (error instanceof LockLostError) return true;
   const { errno, sqlState, code, fatal } = error as { errno?: number; sqlState?: string; code?: string; fatal?: boolean };
-  if (fatal || (sqlState === undefined && code !== undefined)) return true;
-  if (sqlState === undefined) return false;
-  // SQLSTATE classes 22 (data), 23 (integrity) and 40 (rolled back); and by number, those that have no class of their own:
-  // a lock wait that timed out, a value that does not fit its column's characters, a check that failed (MySQL).
-  return !/^(22|23|40)/.test(sqlState) && ![1205, 1366, 3819].includes(errno ?? 0);
+  if (fatal || sqlState?.startsWith('08') || SERVER_TROUBLE.has(errno ?? -1)) return true;
+
+  return /^(PROTOCOL_|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_)/.test(code ?? '');
 }

@@ -26,8 +26,12 @@ export interface Command {
   senderId: string;
 }
 
+/** Only a gateway's own subject is answered to: whatever else a header says is no reason to fail. */
+const OUTCOMES = /^[\w-]+\.outcomes\.[\w-]+\.\d+$/;
+
 export function receive(source: JsMsg, from: Pick<Received, 'lane' | 'opening' | 'streamCreated'>, lanes: number): Received {
-  const replyTo = source.headers?.get(HEADERS.replyTo) || null;
+  const asked = source.headers?.get(HEADERS.replyTo) ?? '';
+  const replyTo = OUTCOMES.test(asked) ? asked : null;
   try {
     return { ...from, source, replyTo, command: parse(source, from.lane, lanes), broken: null };
   } catch (error) {

@@ -104,6 +104,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
       woken = false;
       const next = takeOffered(last);
       const entries = next.length > 0 ? next : await readJournal(connection, last, MOST_IN_FLIGHT);
+      if (entries.length === 0 && (await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
       if (entries.length > 0) {
         await publish(nats, (type) => names.event(epoch, type), { position: last, sequence }, entries);
         last = entries.at(-1)!.position;
@@ -187,6 +188,13 @@ async function publish(nats: Nats, subject: (type: string) => string, last: Stan
     return nats.js.publish(subject(entry.type), entry.body, { headers: h, expect: { lastSequence: last.sequence + i } });
   });
   // All must be settled before another try, else a straggler could meet it; then the first failure is the cause.
-  const failed = (await Promise.allSettled(sent)).find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
+  const results = await Promise.allSettled(sent);
+  const first = results.findIndex((result) => result.status === 'rejected');
+  if (first === -1) return;
+  // A message put in by hand can take the place of one entry just as the next one expects it: what was stored after a hole
+  // is taken out again, and published in its turn.
+  for (const result of results.slice(first)) {
+    if (result.status === 'fulfilled') await nats.jsm.streams.deleteMessage(result.value.stream, result.value.seq);
+  }
+  throw (results[first] as PromiseRejectedResult).reason;
 }

@@ -30,7 +30,7 @@ export class Passwords {
   /** Whose name (or e-mail address) and password these are; null for nobody's. @throws OVERLOADED, UNAVAILABLE */
   authenticate(usernameOrEmail: string, password: string): Promise<string | null> {
     return this.bounded(async () => {
-      const request = JSON.stringify({ usernameOrEmail, password: password.normalize('NFC') });
+      const request = JSON.stringify({ usernameOrEmail: usernameOrEmail.normalize('NFC'), password: password.normalize('NFC') });
       try {
         const message = await this.nats.connection.request(natsNames(this.namespace).authenticate, request, { timeout: TIMEOUT_MS });
 

@@ -34,6 +34,8 @@ const LAST_INDEX = Number.MAX_SAFE_INTEGER;
 const changeId = ({ position, index }: Resume): ChangeId => ({ position, index: index ?? LAST_INDEX });
 
 class Subscriber {
+  /** What was missed, then `live`: as long as the log at most, and never thrown away. */
+  replay: Frame[] = [];
   readonly frames: Frame[] = [];
   following = new Set<string>();
   last: ChangeId = { position: 0, index: 0 };
@@ -57,6 +59,7 @@ class Tail {
   private readonly byReader = new Map<string, Set<Subscriber>>();
   private readonly byAuthor = new Map<string, Set<Subscriber>>();
   private last: ChangeId | null = null;
+  private epoch: string;
   private reading = false;
   private isBehind = false;
   readonly stopListening: () => void;
@@ -67,6 +70,7 @@ class Tail {
     progress: Progress,
     private readonly log: Logger,
   ) {
+    this.epoch = reads.space.epoch;
     this.stopListening = progress.listen(shardName(shard), () => void this.read());
   }
 
@@ -76,8 +80,7 @@ class Tail {
 
   /** From the subscriber's `last` on; it must know whom its reader follows as of then. */
   add(subscriber: Subscriber): void {
-    put(this.byReader, subscriber.readerId, subscriber);
-    for (const author of subscriber.following) put(this.byAuthor, author, subscriber);
+    this.enter(subscriber);
     if (this.last === null || compareChanges(subscriber.last, this.last) < 0) this.last = subscriber.last;
     void this.read();
   }
@@ -94,14 +97,20 @@ class Tail {
     try {
       while (this.isBehind && this.last) {
         this.isBehind = false;
+        const { epoch } = this.reads.space;
+        if (epoch !== this.epoch) {
+          await this.restart('CURSOR_TOO_OLD');
+          this.epoch = epoch;
+          continue;
+        }
         const from = this.last;
-        const { value, applied } = await readTimelineChanges(this.reads.redis, this.reads.space, this.shard, from, MOST_IN_A_READ);
+        const { value } = await readTimelineChanges(this.reads.redis, this.reads.space, this.shard, from, MOST_IN_A_READ);
         // It went back meanwhile, for somebody who began earlier.
         if (this.last !== from) {
           this.isBehind = true;
           continue;
         }
-        if (value.isTorn) await this.restart(applied);
+        if (value.isTorn) await this.restart('TOO_SLOW');
         else for (const change of value.changes) this.dispatch(change);
         if (value.changes.length > 0 && !value.isTorn) this.last = value.changes.at(-1)!.id;
         if (value.changes.length === MOST_IN_A_READ) this.isBehind = true;
@@ -114,18 +123,34 @@ class Tail {
     }
   }
 
-  /** The log is shorter than what was missed: everybody begins anew. */
-  private async restart(applied: number): Promise<void> {
-    this.last = { position: applied, index: LAST_INDEX };
-    for (const subscriber of [...this.byReader.values()].flatMap((set) => [...set])) {
-      const { applied: position, value } = await readTimelineStart(this.reads.redis, this.reads.space, subscriber.readerId, null);
+  /** The log is shorter than what was missed, or another one: everybody begins anew. @throws when that cannot be read yet */
+  private async restart(reason: ResetReason): Promise<void> {
+    const { redis, space } = this.reads;
+    const before = this.subscribers();
+    const starts = await Promise.all(before.map(({ readerId }) => readTimelineStart(redis, space, readerId, null)));
+    if (starts.some(({ applied, target }) => applied < Math.max(0, target))) throw new Error('the shard is being built');
+    before.forEach((subscriber, i) => {
+      if (subscriber.isOver) return;
+      const { applied: position, value } = starts[i]!;
       this.remove(subscriber);
-      if (subscriber.isOver) continue;
       subscriber.following = value.following;
       subscriber.last = { position, index: LAST_INDEX };
-      subscriber.push({ at: { position, index: null }, type: 'reset', reason: 'TOO_SLOW' });
-      this.add(subscriber);
-    }
+      this.enter(subscriber);
+      subscriber.push({ at: { position, index: null }, type: 'reset', reason });
+    });
+    // Others may have come meanwhile.
+    const all = this.subscribers().map(({ last }) => last);
+    this.last = all.length > 0 ? all.reduce((a, b) => (compareChanges(a, b) < 0 ? a : b)) : null;
+    this.isBehind = true;
+  }
+
+  private subscribers(): Subscriber[] {
+    return [...this.byReader.values()].flatMap((set) => [...set]);
+  }
+
+  private enter(subscriber: Subscriber): void {
+    put(this.byReader, subscriber.readerId, subscriber);
+    for (const author of subscriber.following) put(this.byAuthor, author, subscriber);
   }
 
   private dispatch(change: TimelineChange): void {
@@ -201,8 +226,8 @@ export class TimelineFeed {
     const subscriber = new Subscriber(readerId);
     subscriber.following = value.following;
     subscriber.last = { position: applied, index: LAST_INDEX };
-    for (const frame of replay(readerId, value, applied, after !== null && (!isOfThisEpoch || value.isTorn))) subscriber.frames.push(frame);
-    subscriber.frames.push({ at: { position: applied, index: null }, type: 'live' });
+    const missed = replay(readerId, value, applied, after !== null && (!isOfThisEpoch || value.isTorn));
+    subscriber.replay = [...missed, { at: { position: applied, index: null }, type: 'live' }];
     const tail = this.tails.get(shard.number) ?? new Tail(shard, reads, this.progress, this.log);
     this.tails.set(shard.number, tail);
     tail.add(subscriber);
@@ -219,11 +244,13 @@ export class TimelineFeed {
     // Not a generator: one that waits for its next frame cannot be told to return.
     const frames: AsyncIterableIterator<Frame> = {
       next: async () => {
-        while (subscriber.frames.length === 0 && !subscriber.isOver) {
+        while (subscriber.replay.length + subscriber.frames.length === 0 && !subscriber.isOver) {
           await new Promise<void>((resolve) => (subscriber.wake = resolve));
         }
 
-        return subscriber.isOver ? { value: undefined, done: true } : { value: subscriber.frames.shift()!, done: false };
+        return subscriber.isOver
+          ? { value: undefined, done: true }
+          : { value: (subscriber.replay.shift() ?? subscriber.frames.shift())!, done: false };
       },
       return: async () => {
         leave();

@@ -2,9 +2,10 @@ import type { JournalEntry } from '../../shared/messages/event.js';
 import { at, defineProjection } from '../projection.js';
 import { commandKey, COMMANDS, type CommandRow } from './query.js';
 
-const settled = ({ actorId, commandId, commandName, at: settledAt, position, event }: JournalEntry) => {
+const settled = ({ actorId, commandId, commandName, fingerprint, at: settledAt, position, event }: JournalEntry) => {
   const row: Omit<CommandRow, 'id'> = {
     name: commandName,
+    fingerprint,
     position,
     settledAt,
     refusal: event.type === 'CommandRefused' ? { code: event.code, field: event.field } : null,

@@ -16,6 +16,7 @@ export const commandKey = (senderId: string, commandId: string) => `command:${se
 export interface CommandRow {
   id: string;
   name: string;
+  fingerprint: string | null;
   /** Of its journal entry. */
   position: number;
   settledAt: string;

@@ -14,8 +14,8 @@
  * | log-trimmed       | the newest id that the log no longer has                                                   |
  */
 import type { Redis } from 'ioredis';
-import { askPage, decodePage, type Page, type PageRequest } from '../list.js';
-import { LOG, LOG_TRIMMED, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import { decodePage, type Page, type PageRequest } from '../list.js';
+import { LOG, LOG_TRIMMED, prefixOf, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const TIMELINES = { name: 'timelines', version: 1 };
 
@@ -24,13 +24,57 @@ export const TIMELINE_LENGTH = 800;
 
 export const timelineShard = (readerId: string, space: Space): Shard => shardOf(TIMELINES, readerId, space);
 
+// Above its floor a timeline is complete by itself. Below, a page is merged from the lists of those whom the reader follows,
+// down to where the shortest of these was trimmed. Each list is asked only for what can still get onto the page, so the work
+// is bounded by the page and the 5,000 whom one may follow.
+const PAGE = `
+local prefix, reader, start, n = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local timeline = 'timeline:' .. reader
+local function key(name) return prefix .. name end
+local function floorOf(name) return tonumber(redis.call('HGET', key('floors'), name) or 0) end
+local function newest(name, from, to, most)
+  return redis.call('ZRANGE', key(name), from, to, 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES')
+end
+
+local page = newest(timeline, start, '-inf', n)
+local missing, floor = n - #page / 2, floorOf(timeline)
+if missing == 0 or floor == 0 then return page end
+
+local from = string.format('%d', floor)
+if start ~= '+inf' and tonumber(string.sub(start, 2)) <= floor then from = start end
+local best, bottom = {}, 0
+for _, author in ipairs(redis.call('SMEMBERS', key('following:' .. reader))) do
+  local posts = 'posts:' .. author
+  bottom = math.max(bottom, floorOf(posts))
+  local least = #best == missing and best[missing][1] or bottom
+  local found = newest(posts, from, string.format('(%d', least), missing)
+  for i = 1, #found, 2 do table.insert(best, {tonumber(found[i + 1]), found[i]}) end
+  table.sort(best, function(a, b) return a[1] > b[1] end)
+  for i = #best, missing + 1, -1 do best[i] = nil end
+end
+for _, item in ipairs(best) do
+  if item[1] > bottom then
+    table.insert(page, item[2])
+    table.insert(page, string.format('%d', item[1]))
+  end
+end
+return page`;
+
 /** Cheep ids, newest first. */
 export function readTimeline(redis: Redis, space: Space, readerId: string, request: PageRequest): Promise<Snapshot<Page>> {
+  const shard = timelineShard(readerId, space);
+  const prefix = prefixOf(space, shard);
+  const start = request.after === null ? '+inf' : `(${request.after}`;
+
   return readShard(
     redis,
     space,
-    timelineShard(readerId, space),
-    (multi, key) => askPage(multi, key(`timeline:${readerId}`), request, 'newest first'),
+    shard,
+    (multi, key) => {
+      // One more than asked for tells whether there is a next page.
+      multi.callBuffer('EVAL', PAGE, 1, key(`timeline:${readerId}`), prefix, readerId, start, request.first + 1);
+      multi.zcard(key(`timeline:${readerId}`));
+    },
     (replies) => decodePage(replies, request),
   );
 }

@@ -26,7 +26,7 @@ export const SignUp = defineCommand(
       .max(255)
       .regex(/^\$argon2id\$[\w$=,+/.-]*$/),
   }),
-  { sender: () => NOBODY, actor: (command) => command.authorId, laneKey: (command) => command.authorId },
+  { sender: () => NOBODY, actor: (command) => command.authorId, hasSecret: true, laneKey: (command) => command.authorId },
 );
 export type SignUp = PayloadOf<typeof SignUp>;
 

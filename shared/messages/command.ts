@@ -13,6 +13,8 @@ export interface CommandDefinition<Name extends string = string, Payload = unkno
   sender(payload: Payload): string;
   /** Whose command it is once it is done, where that is not the sender: a sign-up is by the author that it made. */
   actor?(payload: Payload): string;
+  /** Its input has a secret, so its fingerprint goes nowhere but into the inbox. */
+  hasSecret?: boolean;
   /** Commands with the same key are run in the order in which they were sent. */
   laneKey(payload: Payload): string;
 }
@@ -20,7 +22,7 @@ export interface CommandDefinition<Name extends string = string, Payload = unkno
 export const defineCommand = <Name extends string, Payload>(
   name: Name,
   schema: z.ZodType<Payload>,
-  keys: Pick<CommandDefinition<Name, Payload>, 'sender' | 'actor' | 'laneKey'>,
+  keys: Pick<CommandDefinition<Name, Payload>, 'sender' | 'actor' | 'hasSecret' | 'laneKey'>,
 ): CommandDefinition<Name, Payload> => ({ name, schema, ...keys });
 
 export type PayloadOf<D> = D extends CommandDefinition<string, infer Payload> ? Payload : never;
@@ -30,7 +32,7 @@ export const commandMessage = z.object({
   name: z.string(),
   commandId: id,
   /** What the caller put in, digested: tells a retry from another command under the same id. */
-  fingerprint: z.string().min(1).max(64),
+  fingerprint: z.string().regex(/^[\w-]{1,64}$/),
   sentAt: z.iso.datetime(),
   /** All that comes of one request shares this. */
   correlationId: z.string().min(1).max(64),

@@ -42,6 +42,8 @@ export interface EntryBody<E extends Event = Event> {
   actorId: string;
   commandId: string;
   commandName: string;
+  /** The command's, to tell a retry by; null when its input has a secret. */
+  fingerprint: string | null;
   correlationId: string;
   causationId: string;
   traceparent: string | null;
