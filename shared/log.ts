@@ -1,10 +1,18 @@
 /** Structured logs, one JSON object a line on standard output: https://getpino.io */
-import { pino, stdSerializers, type Logger } from 'pino';
+import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 
 export type { Logger };
 
-export function createLog(service: string, level = 'info'): Logger {
-  return pino({ level, base: { service, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: withoutSql } });
+/** @param out standard output, if not another stream */
+export function createLog(service: string, level = 'info', out?: DestinationStream): Logger {
+  const options = {
+    level,
+    base: { service, pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: withoutSql },
+  };
+
+  return out ? pino(options, out) : pino(options);
 }
 
 /** Drivers put the whole statement into their errors, values and all: password hashes and addresses are in some. */

@@ -1,7 +1,10 @@
 /** A command that always fails is set aside with its cause, and disturbs nobody; a service that is told to stop leaves in order. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CommandDocument, PostCheepReceiptDocument } from '../client/operations.js';
-import { newId } from '../shared/ids.js';
+import { headers } from '@nats-io/transport-node';
+import { newId, partOf } from '../shared/ids.js';
+import { connectNats } from '../shared/jetstream.js';
+import { HEADERS, natsNames } from '../shared/names.js';
 import { expectNothingLost, load, type Author } from './load.js';
 import { eventually, startSystem, type System } from './system.js';
 
@@ -40,6 +43,23 @@ describe('a command that the database will never take', () => {
     expect(Number(count!.n)).toBe(others.length);
     expect((await poisoner.client.request(CommandDocument, { id: poisonId })).command).toBeNull();
   }, 30_000);
+});
+
+describe('a message that no gateway would send', () => {
+  it('(an answer asked to nowhere, or too large) disturbs nobody', async () => {
+    const nats = await connectNats(system.env.NATS_URL, 'test');
+    const names = natsNames(system.namespace);
+    const [author] = authors as [Author, ...Author[]];
+    const lane = partOf(author.id, 16);
+    const h = headers();
+    h.set(HEADERS.replyTo, 'a b');
+    await nats.js.publish(names.command(lane, 'PostCheep'), 'not json', { headers: h });
+    await expect(nats.js.publish(names.command(lane, 'PostCheep'), 'x'.repeat(100_000))).rejects.toThrow(/size/);
+    const { postCheep } = await author.client.request(PostCheepReceiptDocument, { input: { message: 'right behind it' } });
+    expect(postCheep.status).toBe('COMMITTED');
+    expect(await system.sql("SELECT 1 FROM parked WHERE body = 'not json'")).toHaveLength(1);
+    await nats.close();
+  });
 });
 
 describe.each(['writeSides', 'readSides', 'gateways'] as const)('one of the %s that is told to stop in mid-load', (which) => {

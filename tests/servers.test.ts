@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { rm } from 'node:fs/promises';
 import { AuthorDocument, PostCheepReceiptDocument } from '../client/operations.js';
+import { newId } from '../shared/ids.js';
 import { startStack, temporaryFolder, type Stack } from '../stack/stack.mjs';
 import { expectNothingLost, load, type Author } from './load.js';
 import { eventually, startSystem, type System } from './system.js';
@@ -65,7 +66,14 @@ describe('in mid-load', () => {
 describe('while a server is away', () => {
   it('(MySQL) commands are accepted and wait, reads go on, and all of it catches up', async () => {
     const { client, id } = authors[0]!;
+    const commandId = newId();
+    const first = await client.request(PostCheepReceiptDocument, { input: { message: 'one', commandId } });
     await stack.kill('mysql');
+    // What was settled before is known all the same, and so is that it was something else.
+    const again = await client.request(PostCheepReceiptDocument, { input: { message: 'one', commandId } });
+    expect(again.postCheep).toEqual(first.postCheep);
+    const other = await client.request(PostCheepReceiptDocument, { input: { message: 'another', commandId } });
+    expect(other.postCheep).toMatchObject({ status: 'REJECTED', userErrors: [{ code: 'COMMAND_ID_REUSED' }] });
     const { postCheep } = await client.request(PostCheepReceiptDocument, { input: { message: 'patience' } });
     expect(postCheep).toMatchObject({ status: 'ACCEPTED', userErrors: [] });
     const before = (await client.request(AuthorDocument, { id })).author!.cheepsCount;
