@@ -24,6 +24,8 @@ export interface MutationOptions<Payload> {
    * @param derived the id for the new thing, when the caller chose none
    */
   payload: (derived: string) => Payload;
+  /** What is done to the payload once all of the input is right: work that is not worth doing before. */
+  complete?: (payload: Payload) => Promise<Payload>;
   /** Where a field of the command comes from a field of the input with another name. */
   renamed?: Partial<Record<keyof Payload & string, string>>;
   /** Faults that were found in fields that the command does not have. */
@@ -65,7 +67,7 @@ export async function runCommand<Payload>(
     correlationId: context.correlationId,
     causationId: null,
     traceparent: context.traceparent,
-    payload: checked.data,
+    payload: options.complete ? await options.complete(checked.data) : checked.data,
   };
   const { commands } = context.services;
   const sent = await commands.send(definition, message, input.waitFor !== 'ACCEPTED');

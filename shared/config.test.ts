@@ -37,6 +37,7 @@ describe('settings', () => {
       ACCESS_TOKEN_HOURS: 24,
       COMMIT_DEADLINE_MS: 5_000,
       READ_DEADLINE_MS: 1_000,
+      TRUST_PROXY: false,
       ALLOWED_ORIGINS: [],
     });
     const said = readConfig(['PORT', 'ALLOWED_ORIGINS'], { PORT: '80', ALLOWED_ORIGINS: ' https://a.example, http://b.example:8080 ,' });

@@ -112,7 +112,8 @@ describe('an id', () => {
         expect(judge(rules.id, id.toUpperCase())).toEqual({ kept: id });
       }),
     );
-    expect(judge(rules.id, '00000000-0000-0000-0000-000000000000')).toEqual({ kept: '00000000-0000-0000-0000-000000000000' });
+    // The nil UUID stands for nobody.
+    expect(judge(rules.id, '00000000-0000-0000-0000-000000000000')).toEqual({ fault: 'INVALID' });
   });
 
   it('is nothing else', () => {

@@ -745,7 +745,7 @@ describe('a message that was put into a stream by hand', () => {
       { body: JSON.stringify({ ...message, commandId: 'x' }), why: /commandId/, lane },
     ];
     const before = await head();
-    const reply = `${system.namespace}.test.reply`;
+    const reply = names.outcome('test', 1);
     const outcomes: unknown[] = [];
     const subscription = nats.connection.subscribe(reply, { callback: (_, outcome) => void outcomes.push(outcome.json()) });
     const sequences: number[] = [];

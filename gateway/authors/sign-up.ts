@@ -48,7 +48,7 @@ export class SignUpPayload extends CommandPayload {
   authorId!: string;
 }
 
-// Stands in for the hash while the other fields are checked: hashing is for input that is right.
+// Stands in for the hash while the other fields are checked.
 const NOT_YET_HASHED = '$argon2id$';
 
 @Resolver(() => SignUpPayload)
@@ -59,18 +59,16 @@ export class SignUpMutation {
     const password = passwordRule.safeParse(input.password);
     const faults = password.success ? [] : faultsOf(password.error).map(({ code }) => ({ code, field: ['password'] }));
     let authorId = '';
-    const payload = (passwordHash: string) => (derived: string) => {
-      const { username, email, name = null, biography = null, location = null, website = null, birthDate = null } = input;
-      authorId = (input.authorId ?? derived).toLowerCase();
-
-      return { authorId, username, email, passwordHash, name, biography, location, website, birthDate };
-    };
-    const isRight = password.success && SignUp.schema.safeParse(payload(NOT_YET_HASHED)(NOBODY)).success;
-    const passwordHash = isRight ? await passwords.hash(password.data) : NOT_YET_HASHED;
 
     const receipt = await runCommand(context, SignUp, input, {
       senderId: NOBODY,
-      payload: payload(passwordHash),
+      payload: (derived) => {
+        const { username, email, name = null, biography = null, location = null, website = null, birthDate = null } = input;
+        authorId = (input.authorId ?? derived).toLowerCase();
+
+        return { authorId, username, email, passwordHash: NOT_YET_HASHED, name, biography, location, website, birthDate };
+      },
+      complete: async (payload) => ({ ...payload, passwordHash: await passwords.hash(password.data!) }),
       faults,
       // The password itself goes nowhere; with its digest a retry with another one is another sign-up.
       fingerprinted: { ...input, password: password.success ? sessions.digest(password.data) : '' },
