@@ -34,6 +34,7 @@ export class Consistency {
   satisfied = true;
   private lowest: number | null = null;
   private highest: number;
+  private seen: number;
   private committed: number | null = null;
   /** When the waiting of this operation ends, on `performance.now`'s clock; null while nothing has waited. */
   private deadline: number | null = null;
@@ -45,8 +46,11 @@ export class Consistency {
     readonly floor: number,
     readonly staleOk: boolean,
     private readonly waitMs: number,
+    /** What the cookie says. */
+    kept = 0,
   ) {
     this.highest = floor;
+    this.seen = kept;
   }
 
   /** What a request asks for. @throws BAD_TOKEN, BAD_USER_INPUT */
@@ -62,13 +66,9 @@ export class Consistency {
     if (!(wait >= 0)) throw fault('BAD_USER_INPUT', `${WAIT_HEADER} is a number of milliseconds.`, { http: 400 });
     try {
       const { position } = mergeTokens(tokens, epoch);
+      const kept = ofCookie(request.cookie, epoch);
 
-      return new Consistency(
-        epoch,
-        Math.max(position, ofCookie(request.cookie, epoch)),
-        read === 'stale-ok',
-        Math.min(wait, readDeadlineMs),
-      );
+      return new Consistency(epoch, Math.max(position, kept), read === 'stale-ok', Math.min(wait, readDeadlineMs), kept);
     } catch (error) {
       if (error instanceof BadTokenError) throw fault('BAD_TOKEN', error.message, { http: 400 });
       throw error;
@@ -84,6 +84,7 @@ export class Consistency {
   saw(position: number, lagMs: number): void {
     this.lowest = Math.min(this.lowest ?? position, position);
     this.highest = Math.max(this.highest, position);
+    this.seen = Math.max(this.seen, position);
     this.lagMs = Math.max(this.lagMs, lagMs);
   }
 
@@ -91,12 +92,18 @@ export class Consistency {
   settled(position: number): void {
     this.committed = position;
     this.highest = Math.max(this.highest, position);
+    this.seen = Math.max(this.seen, position);
     this.deadline = null;
   }
 
   /** When waiting that begins now must end. */
   deadlineFrom(now: number): number {
     return (this.deadline ??= now + this.waitMs);
+  }
+
+  /** For the cookie: what was really seen. A token that nobody gave out must not stay with a browser, where all would wait for it. */
+  cookie(): string {
+    return encodeToken({ epoch: this.epoch, position: this.seen });
   }
 
   report(): ConsistencyReport {

@@ -112,7 +112,7 @@ const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
         const consistency = contextValue.consistency.report();
         response.body.singleResult.extensions = { ...response.body.singleResult.extensions, consistency };
         response.http.headers.set(CONSISTENCY_HEADER, consistency.token);
-        contextValue.transport?.setConsistency(consistency.token);
+        contextValue.transport?.setConsistency(contextValue.consistency.cookie());
       },
     };
   },

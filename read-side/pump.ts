@@ -62,6 +62,7 @@ export class Pump {
       from: () => this.received + 1,
       handle: async (message) => {
         const position = Number(message.headers?.get(HEADERS.position));
+        if (position <= this.received) return;
         if (!position) return log.warn({ sequence: message.seq }, 'skipped a message that is no entry of the journal');
         while (this.received + 1 < position && !this.stopped) {
           // A gap: the stream has lost what the journal has.

@@ -95,7 +95,7 @@ async function followOnce(nats: Nats, options: FollowOptions, signal: AbortSigna
     }
   })();
   setOpen(true);
-  let failure: unknown;
+  let failure: Error | undefined;
   // The iterator is always read to its end, which `give` brings: one that is left alone never closes.
   if (signal.aborted) give();
   for await (const message of messages) {
@@ -103,7 +103,7 @@ async function followOnce(nats: Nats, options: FollowOptions, signal: AbortSigna
     try {
       await options.handle(message);
     } catch (error) {
-      failure = error;
+      failure = error as Error;
       give('it could not be handled');
     }
   }

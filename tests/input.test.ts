@@ -626,6 +626,16 @@ describe('a consistency token', () => {
     });
   });
 
+  it('from the future does not stay with a browser, where every read would wait for it', async () => {
+    const future = await ahead(1_000_000_000);
+    const { errors, cookie } = await ask(
+      { 'x-cheeper-consistency': future, 'x-cheeper-wait-ms': '0' },
+      `{ author(id: "${newId()}") { id } }`,
+    );
+    expect(errors?.[0]?.extensions?.code).toBe('NOT_CAUGHT_UP');
+    expect(cookie ?? '').not.toContain(future);
+  });
+
   it('that is none, or of another epoch, is ignored in a cookie, and replaced', async () => {
     for (const wrong of ['x', '', encodeToken({ epoch: 'other', position: 1_000_000 })]) {
       const answer = await ask({ cookie: `cheeper_consistency=${wrong}` }, `{ author(id: "${newId()}") { id } }`);

@@ -31,7 +31,7 @@ describe('a service', () => {
     ['gateway', { SIGNING_KEY: 'short', PORT: 'http' }, ['SIGNING_KEY must have at least 32 characters', 'PORT is not right']],
     ['gateway', { ALLOWED_ORIGINS: 'example.org' }, ['ALLOWED_ORIGINS must be origins']],
   ] as const)('(%s) with %j names every fault in one line', async (name, settings, faults) => {
-    const { code, said } = await run(name, settings as Record<string, string>);
+    const { code, said } = await run(name, settings);
     expect(code).toBe(1);
     expect(said.trimEnd().split('\n')).toHaveLength(1);
     for (const fault of faults) expect(said).toContain(fault);
