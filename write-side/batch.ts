@@ -19,7 +19,7 @@ import type { StoredEntry } from './journal.js';
 import { inboxKey, replay, type InboxRow, type RecordedOutcome } from './inbox.js';
 import { parkingRow, PARK } from './parked.js';
 import type { Command, Received } from './received.js';
-import { State, type Query } from './state.js';
+import { State } from './state.js';
 
 export interface Database {
   connection: Connection;
@@ -154,34 +154,49 @@ async function begin(
   const commands = batch.flatMap((received) => received.command ?? []);
   const held = locks.map(() => 'COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0)').join(' AND ');
   const keys = commands.map((c) => [c.senderId, c.message.commandId]);
-  const queries: Query[] = [
-    { sql: 'START TRANSACTION', values: [] },
-    { sql: `SELECT ${held} AS held, (SELECT epoch FROM journal_head WHERE id = 1) AS epoch`, values: locks },
-    {
+  const inbox = new Map<string, InboxRow>();
+  const parked = new Set<number>();
+  const { state, queries } = State.loading(
+    em,
+    commands.map((c) => handlerOf(c).needs(c.payload)),
+  );
+  if (keys.length > 0) {
+    queries.push({
       sql: `SELECT sender_id AS senderId, command_id AS commandId, fingerprint, position, outcome
             FROM inbox WHERE (sender_id, command_id) IN (?)`,
-      values: [keys.length ? keys : [['', '']]],
-    },
-    // What was parked stays so: run after its successors, it would be out of order.
-    {
+      values: [keys],
+      take: (rows) => {
+        for (const row of rows as unknown as InboxRow[]) {
+          inbox.set(inboxKey(row.senderId, row.commandId), { ...row, position: Number(row.position) });
+        }
+      },
+    });
+  }
+  // What was parked stays so: run after its successors, it would be out of order. Only what was in the stream before this
+  // process opened the lane can have been.
+  const backlog = batch.filter((received) => received.isBacklog);
+  if (backlog.length > 0) {
+    queries.push({
       sql: 'SELECT sequence FROM parked WHERE (stream_created, sequence, stored_at) IN (?)',
-      values: [batch.map(({ streamCreated, source }) => [streamCreated, source.seq, source.timestamp])],
-    },
-    ...State.queries(commands.map((c) => handlerOf(c).needs(c.payload))),
-  ];
-  const [[, lockRows, inboxRows, parkedRows, ...stateRows]] = await connection.query<RowDataPacket[][]>(
-    queries.map(({ sql }) => sql).join('; '),
-    queries.flatMap(({ values }) => values),
+      values: [backlog.map(({ streamCreated, source }) => [streamCreated, source.seq, source.timestamp])],
+      take: (rows) => {
+        for (const row of rows) parked.add(Number(row.sequence));
+      },
+    });
+  }
+  const [[, lockRows, ...rows]] = await connection.query<RowDataPacket[][]>(
+    [
+      'START TRANSACTION',
+      `SELECT ${held} AS held, (SELECT epoch FROM journal_head WHERE id = 1) AS epoch`,
+      ...queries.map(({ sql }) => sql),
+    ].join('; '),
+    [...locks, ...queries.flatMap(({ values }) => values)],
   );
   if (Number(lockRows![0]!.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
   if (lockRows![0]!.epoch !== epoch) throw new LockLostError('The journal has a new epoch.');
-  const rows = inboxRows as unknown as InboxRow[];
+  queries.forEach(({ take }, n) => take(rows[n]!));
 
-  return {
-    inbox: new Map(rows.map((row) => [inboxKey(row.senderId, row.commandId), { ...row, position: Number(row.position) }])),
-    parked: new Set(parkedRows!.map((row) => Number(row.sequence))),
-    state: State.of(em, stateRows),
-  };
+  return { inbox, parked, state };
 }
 
 /** Takes the positions, journals, and commits: one round trip. Returns the position before the first entry. */

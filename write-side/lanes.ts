@@ -316,6 +316,7 @@ class WriteLanes {
   private openLane(number: number): Lane {
     const { nats, log, lanes } = this.options;
     let streamCreated = '';
+    let backlogEnd = 0;
     const lane: Lane = {
       number,
       waiting: [],
@@ -331,6 +332,7 @@ class WriteLanes {
         from: async () => {
           const info = await ensureStream(nats, commandsStream(this.names, lanes));
           streamCreated = info.created;
+          backlogEnd = info.state.last_seq;
           // What waits here comes again. After a rolled-back stream its sequences may be reused, so none may be remembered.
           lane.waiting = [];
           lane.handled = lane.purged = 0;
@@ -338,7 +340,8 @@ class WriteLanes {
           return 1;
         },
         handle: (source) => {
-          lane.waiting.push(receive(source, { lane: number, opening: lane.opening, streamCreated }, lanes));
+          const from = { lane: number, opening: lane.opening, isBacklog: source.seq <= backlogEnd, streamCreated };
+          lane.waiting.push(receive(source, from, lanes));
           this.wake();
           if (lane.waiting.length >= MOST_WAITING_IN_A_LANE) return new Promise<void>((resolve) => (lane.resume = resolve));
         },

@@ -10,6 +10,8 @@ export interface Received {
   source: JsMsg;
   /** Counts the openings of its lane's consumer: sequences of two of them may not be compared. */
   opening: number;
+  /** It was in the stream already when its lane's consumer was opened. */
+  isBacklog: boolean;
   /** The creation time of the stream that it came from; with its sequence and time that names the message for ever. */
   streamCreated: string;
   /** The asking gateway's inbox, on core NATS. */
@@ -29,7 +31,7 @@ export interface Command {
 /** Only a gateway's own subject is answered to: whatever else a header says is no reason to fail. */
 const OUTCOMES = /^[\w-]+\.outcomes\.[\w-]+\.\d+$/;
 
-export function receive(source: JsMsg, from: Pick<Received, 'lane' | 'opening' | 'streamCreated'>, lanes: number): Received {
+export function receive(source: JsMsg, from: Pick<Received, 'lane' | 'opening' | 'isBacklog' | 'streamCreated'>, lanes: number): Received {
   const asked = source.headers?.get(HEADERS.replyTo) ?? '';
   const replyTo = OUTCOMES.test(asked) ? asked : null;
   try {

@@ -56,6 +56,16 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     woken = true;
     wakeUp();
   };
+  /** Settles when woken, with true, or after `ms`. */
+  const wokenWithin = (ms: number) =>
+    new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(false), ms);
+      wakeUp = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+      if (signal.aborted) wakeUp();
+    });
   /** In order; empty unless this is the process that relays. */
   let offered: StoredEntry[] = [];
   let isRelaying = false;
@@ -100,24 +110,21 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     log.info({ epoch, position: last, sequence }, 'relaying');
     trouble = null;
     isRelaying = true;
-    while (!signal.aborted) {
+    // What this process has just committed is at hand; the journal is read when woken by others, and now and then.
+    for (let look = true; !signal.aborted;) {
+      look ||= woken;
       woken = false;
       const next = takeOffered(last);
-      const entries = next.length > 0 ? next : await readJournal(connection, last, MOST_IN_FLIGHT);
-      if (entries.length === 0 && (await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
+      const entries = next.length > 0 || !look ? next : await readJournal(connection, last, MOST_IN_FLIGHT);
       if (entries.length > 0) {
         await publish(nats, (type) => names.event(epoch, type), { position: last, sequence }, entries);
         last = entries.at(-1)!.position;
         sequence += entries.length;
+        look = next.length === 0;
       } else if (!woken) {
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, LOOK_MS);
-          wakeUp = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-          if (signal.aborted) wakeUp();
-        });
+        const isEvent = await wokenWithin(LOOK_MS);
+        if (!isEvent && (await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
+        look = true;
       }
     }
   };

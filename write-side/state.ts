@@ -23,6 +23,7 @@ export interface Needs {
 export interface Query {
   sql: string;
   values: unknown[];
+  take(rows: RowDataPacket[]): void;
 }
 
 export class State {
@@ -35,43 +36,37 @@ export class State {
 
   private constructor(private readonly em: EntityManager) {}
 
-  /** What to ask the database for: always the same queries, in the same order, whatever is needed. */
-  static queries(needs: Needs[]): Query[] {
-    const all = <T>(pick: (n: Needs) => readonly (T | null)[] | undefined): [(T | '')[]] => {
-      const values = [...new Set(needs.flatMap((n) => pick(n) ?? []))].filter((value) => value !== null);
-
-      // An empty list is no SQL; nothing has an empty id.
-      return [values.length > 0 ? values : ['']];
-    };
-
-    return [
-      {
-        // Not with OR: for many of each, that reads the whole table.
-        sql: ['id', 'username', 'email'].map((column) => `SELECT * FROM authors WHERE ${column} IN (?)`).join(' UNION '),
-        values: [...all((n) => n.authors), ...all((n) => n.usernames), ...all((n) => n.emails)],
-      },
-      { sql: 'SELECT * FROM cheeps WHERE id IN (?)', values: all((n) => n.cheeps) },
-      {
-        sql: 'SELECT * FROM follows WHERE id IN (?)',
-        values: all((n) => n.follows?.map((f) => followId(f.followerId, f.followedId))),
-      },
-      {
-        // At most 5,000 index entries for each: the limit that this count is for.
-        sql: 'SELECT follower_id AS followerId, COUNT(*) AS count FROM follows WHERE follower_id IN (?) AND active = 1 GROUP BY follower_id',
-        values: all((n) => n.followingCounts),
-      },
-    ];
-  }
-
-  /** The state from the rows of `queries`. */
-  static of(em: EntityManager, [authors, cheeps, follows, counts]: RowDataPacket[][]): State {
+  /** A state, and the queries that fill it: only those that something is asked of, each costs the database a tenth of a millisecond. */
+  static loading(em: EntityManager, needs: Needs[]): { state: State; queries: Query[] } {
     const state = new State(em);
-    for (const row of authors!) state.addAuthor(em.map(Author, row));
-    for (const row of cheeps!) state.cheeps.set(row.id as string, em.map(Cheep, row));
-    for (const row of follows!) state.follows.set(row.id as string, em.map(Follow, row));
-    for (const row of counts!) state.followingCounts.set(row.followerId as string, Number(row.count));
+    const queries: Query[] = [];
+    const ask = <T>(sql: string, pick: (n: Needs) => readonly (T | null)[] | undefined, take: (row: RowDataPacket) => void) => {
+      const values = [...new Set(needs.flatMap((n) => pick(n) ?? []))].filter((value) => value !== null);
+      if (values.length > 0) queries.push({ sql, values: [values], take: (rows) => rows.forEach(take) });
+    };
+    const author = (row: RowDataPacket) => state.addAuthor(em.map(Author, row));
+    // Not one query with OR: for many of each, that reads the whole table.
+    ask('SELECT * FROM authors WHERE id IN (?)', (n) => n.authors, author);
+    ask('SELECT * FROM authors WHERE username IN (?)', (n) => n.usernames, author);
+    ask('SELECT * FROM authors WHERE email IN (?)', (n) => n.emails, author);
+    ask(
+      'SELECT * FROM cheeps WHERE id IN (?)',
+      (n) => n.cheeps,
+      (row) => state.cheeps.set(row.id as string, em.map(Cheep, row)),
+    );
+    ask(
+      'SELECT * FROM follows WHERE id IN (?)',
+      (n) => n.follows?.map((f) => followId(f.followerId, f.followedId)),
+      (row) => state.follows.set(row.id as string, em.map(Follow, row)),
+    );
+    ask(
+      // At most 5,000 index entries for each: the limit that this count is for.
+      'SELECT follower_id AS followerId, COUNT(*) AS count FROM follows WHERE follower_id IN (?) AND active = 1 GROUP BY follower_id',
+      (n) => n.followingCounts,
+      (row) => state.followingCounts.set(row.followerId as string, Number(row.count)),
+    );
 
-    return state;
+    return { state, queries };
   }
 
   /** The author with this username, in any case. */
