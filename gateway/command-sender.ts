@@ -46,11 +46,6 @@ export class CommandSender {
     });
   }
 
-  /** How many commands are under way. */
-  get underWay(): number {
-    return this.waiting.size;
-  }
-
   /** Commands go into a stream that must be there; whoever comes first makes it. @throws when it is another system's */
   async prepare(): Promise<void> {
     await ensureStream(this.options.nats, commandsStream(this.names, this.options.lanes));

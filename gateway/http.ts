@@ -38,7 +38,6 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
     includeStacktraceInErrorResponses: false,
     persistedQueries: false,
     stopOnTerminationSignals: false,
-    hideSchemaDetailsFromClientErrors: false,
     parseOptions: PARSE_OPTIONS,
     formatError: presentable,
     logger: services.log,
@@ -84,7 +83,7 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
     }),
   });
 
-  return { underWay: () => underWay, stop: () => apollo.stop() };
+  return { stop: () => apollo.stop() };
 }
 
 function cookiesOn(request: FastifyRequest, reply: FastifyReply): Transport {

@@ -112,13 +112,15 @@ async function receipt(context: Context, commandId: string, sent: Sent, isToBePr
   if (sent.status === 'ACCEPTED' || sent.status === 'PARKED') {
     return { commandId, status: 'ACCEPTED', consistencyToken: null, userErrors: [], position: null, replayed: false };
   }
-  const { position, epoch, replayed } = sent;
-  context.consistency.settled(position);
-  const consistencyToken = encodeToken({ epoch, position });
+  const { epoch, replayed } = sent;
+  // In a new epoch that this gateway has not heard of yet, the position means nothing to the projections that it reads.
+  const position = epoch === context.consistency.epoch ? sent.position : null;
+  if (position !== null) context.consistency.settled(position);
+  const consistencyToken = encodeToken({ epoch, position: sent.position });
   if (sent.status === 'REJECTED') {
     return { commandId, status: 'REJECTED', consistencyToken, userErrors: [userError(sent)], position, replayed };
   }
-  const status: CommandStatus = isToBeProjected && (await isProjected(context, position)) ? 'PROJECTED' : 'COMMITTED';
+  const status: CommandStatus = isToBeProjected && position !== null && (await isProjected(context, position)) ? 'PROJECTED' : 'COMMITTED';
 
   return { commandId, status, consistencyToken, userErrors: [], position, replayed };
 }

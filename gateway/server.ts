@@ -50,7 +50,6 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     bodyLimit: MOST_BYTES_IN_A_BODY,
     trustProxy: config.TRUST_PROXY,
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 200 },
   });
   let waitsFor = (): string[] => [];
   app.get('/healthz', () => ({ alive: true }));

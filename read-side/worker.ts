@@ -142,6 +142,8 @@ class ReadSideWorker {
   // ---- Once a second ----
 
   private async tick(space: Space): Promise<void> {
+    // Leases first: a write side that is silent holds the question up for seconds.
+    await this.share(space);
     const head = await askJournalHead(this.options.nats, natsNames(space.namespace)).catch(() => null); // It may be away.
     if (head && head.epoch !== space.epoch) {
       this.options.log.warn({ epoch: space.epoch, newEpoch: head.epoch }, 'the journal has a new epoch, starting over');
@@ -149,7 +151,6 @@ class ReadSideWorker {
       this.space = null;
       return;
     }
-    await this.share(space);
     this.report(space, [...this.owned.values()]);
     const idle = [...this.owned.values()].filter((owned) => !owned.pump && (!owned.stopped || owned.stopped.until <= Date.now()));
     if (idle.length > 0) await this.begin(space, idle, head);

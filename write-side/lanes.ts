@@ -32,7 +32,7 @@ export interface LanesOptions {
   nats: Nats;
   log: Logger;
   /** After a commit: what was journalled. */
-  onCommitted(entries: StoredEntry[]): void;
+  onCommitted(epoch: string, entries: StoredEntry[]): void;
 }
 
 export interface Lanes {
@@ -231,7 +231,7 @@ class WriteLanes {
         continue;
       }
       this.settle(batch, ran.outcomes);
-      this.options.onCommitted(ran.entries);
+      this.options.onCommitted(database.epoch, ran.entries);
       return;
     }
   }

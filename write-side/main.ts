@@ -21,7 +21,7 @@ await runService('write-side', async () => {
   const pool = createPool(config.MYSQL_URL);
   const answers = startAnswers({ ...shared, pool });
   const relay = startRelay(shared);
-  const lanes = startLanes({ ...shared, lanes: config.LANES, onCommitted: (entries) => relay.offer(entries) });
+  const lanes = startLanes({ ...shared, lanes: config.LANES, onCommitted: (epoch, entries) => relay.offer(epoch, entries) });
   parts = [{ waitsFor: () => (nats.isConnected() ? [] : ['NATS']) }, lanes, relay];
 
   return {

@@ -21,7 +21,7 @@ import { PARK, parkingRow } from './parked.js';
 
 export interface Relay {
   /** What this process has just committed: published without being read again, when it comes next. */
-  offer(entries: StoredEntry[]): void;
+  offer(epoch: string, entries: StoredEntry[]): void;
   waitsFor(): string[];
   stop(): Promise<void>;
 }
@@ -56,19 +56,20 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     woken = true;
     wakeUp();
   };
-  /** Settles when woken, with true, or after `ms`. */
+  /** Settles when woken, or after `ms`. */
   const wokenWithin = (ms: number) =>
-    new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => resolve(false), ms);
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
       wakeUp = () => {
         clearTimeout(timer);
-        resolve(true);
+        resolve();
       };
       if (signal.aborted) wakeUp();
     });
   /** In order; empty unless this is the process that relays. */
   let offered: StoredEntry[] = [];
-  let isRelaying = false;
+  /** The epoch that is relayed; null while this is not the process that relays. */
+  let relaying: string | null = null;
   /** The offered entries that come right after a position; none when the journal must be read. */
   const takeOffered = (last: number): StoredEntry[] => {
     offered = offered.filter(({ position }) => position > last);
@@ -90,7 +91,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
         log.error({ err: error }, 'the relay stopped, and will try again');
       }
       connection?.destroy();
-      isRelaying = false;
+      relaying = null;
       offered = [];
       if (!signal.aborted) await pause(RETRY_MS, signal);
     }
@@ -109,21 +110,22 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     let { position: last, sequence } = await whereTheStreamStands(nats, connection, namespace, epoch, log);
     log.info({ epoch, position: last, sequence }, 'relaying');
     trouble = null;
-    isRelaying = true;
+    relaying = epoch;
     // What this process has just committed is at hand; the journal is read when woken by others, and now and then.
     for (let look = true; !signal.aborted;) {
       look ||= woken;
       woken = false;
       const next = takeOffered(last);
       const entries = next.length > 0 || !look ? next : await readJournal(connection, last, MOST_IN_FLIGHT);
+      // After the read: what was committed in a new epoch must not get into the stream of the old one.
+      if (next.length === 0 && look && (await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
       if (entries.length > 0) {
         await publish(nats, (type) => names.event(epoch, type), { position: last, sequence }, entries);
         last = entries.at(-1)!.position;
         sequence += entries.length;
         look = next.length === 0;
       } else if (!woken) {
-        const isEvent = await wokenWithin(LOOK_MS);
-        if (!isEvent && (await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
+        await wokenWithin(LOOK_MS);
         look = true;
       }
     }
@@ -131,8 +133,8 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
   const done = run();
 
   return {
-    offer: (entries) => {
-      if (!isRelaying || entries.length === 0) return;
+    offer: (epoch, entries) => {
+      if (relaying !== epoch || entries.length === 0) return wake();
       // More than it can carry at once is read again, later.
       offered = offered.length < MOST_IN_FLIGHT ? [...offered, ...entries] : [];
       wake();
