@@ -1,5 +1,5 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, and `npm run demo`, `check`, `generate` and `bench`.
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run demo`, `check`, `generate`, `bench` and `cheeper`.
  *
  * What they promise:
  * - They need Node 20 and npm. The packages, Node 24, and on Debian the three servers are fetched when they are missing.
@@ -42,26 +42,28 @@ const checks = [
   ['format', 'node_modules/prettier/bin/prettier.cjs', '--check', '.'],
   ['lint', 'node_modules/eslint/bin/eslint.js', '.'],
   ['types', 'node_modules/typescript/bin/tsc', '--noEmit'],
-  ['imports', 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'shared', 'write-side', 'read-side', 'gateway'],
+  ['imports', 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'shared', 'write-side', 'read-side', 'gateway', 'cli'],
   ['schema', '--import', '@swc-node/register/esm-register', 'gateway/emit-schema.ts', '--check'],
+  ['events', '--import', '@swc-node/register/esm-register', 'write-side/public-events/emit-schemas.ts', '--check'],
   ['operations', 'node_modules/@graphql-codegen/cli/esm/bin.js', '--check'],
 ];
 
-/** What `npm run generate` runs, one after another: the second reads what the first writes. */
+/** What `npm run generate` runs, one after another: the last reads what the first writes. */
 const generators = [
   ['--import', '@swc-node/register/esm-register', 'gateway/emit-schema.ts'],
+  ['--import', '@swc-node/register/esm-register', 'write-side/public-events/emit-schemas.ts'],
   ['node_modules/@graphql-codegen/cli/esm/bin.js'],
 ];
 
 /** The services, in the order in which they are stopped. */
 const services = ['gateway', 'write-side', 'read-side'];
-const stopOrder = ['test', 'demo', 'bench', 'generate', 'migrations', ...services];
+const stopOrder = ['test', 'demo', 'cheeper', 'bench', 'generate', 'migrations', ...services];
 
 const readyMs = 90_000;
 const echoMs = 250;
 const root = dirname(fileURLToPath(import.meta.url));
 
-const commands = { start, test, demo: () => drive('demo'), check, generate, bench: () => drive('bench') };
+const commands = { start, test, demo: () => drive('demo'), check, generate, bench: () => drive('bench'), cheeper };
 
 /**
  * @typedef {import('./stack/stack.mjs').ServerName} ServerName
@@ -75,11 +77,14 @@ async function start() {
   const { port, host, dataDir, urls } = settings();
   const address = `http://${host}:${port}/graphql`;
   await claim(dataDir, address);
+  rmSync(whereFile(dataDir), { force: true }); // that of the last start
   if (!(await becomesFree(port))) throw new Failure(`Port ${port} is taken. Another one can be given in PORT.`);
 
   const ours = serverNames.filter((name) => urls[name] === undefined);
   const node = await prepare(ours);
   const { env, health, failed } = await startSystem({ node, dataDir, host, port, urls });
+  const where = Object.fromEntries(Object.entries(env).filter(([name]) => whereNames.includes(name)));
+  writeFileSync(whereFile(dataDir), JSON.stringify(where), { mode: 0o600 });
   say(
     'Cheeper is ready.',
     `  GraphQL    ${address}`,
@@ -88,6 +93,8 @@ async function start() {
     ...services.map((name) => `  health     ${health[name]}/readyz (${name})`),
     // Those that were given may hold a password; ours have none.
     ...ours.map((name) => `  ${name.padEnd(9)}  ${{ mysql: env.MYSQL_URL, nats: env.NATS_URL, redis: env.REDIS_URL }[name]}`),
+    // A mail server's URL may hold a password too.
+    `  mail       ${process.env['MAIL_URL'] ? 'to the server in MAIL_URL' : `one file each in ${env.MAIL_FOLDER}`}`,
     `  data       ${dataDir}, logs in ${join(dataDir, 'logs')}`,
   );
 
@@ -149,6 +156,25 @@ async function drive(name) {
   return Promise.race([child.exit.then(exitCode), failed]);
 }
 
+/**
+ * The operator's command, on the system that runs on the data folder; or on the servers that are given, if MYSQL_URL is.
+ *
+ * @returns {Promise<number>}
+ */
+async function cheeper() {
+  const args = process.argv.slice(3);
+  const isHelp = args.length === 0 || args.includes('--help') || args.includes('-h');
+  const where = process.env['MYSQL_URL'] || isHelp ? {} : whereItRuns(settings().dataDir);
+  const node = await prepare([]);
+  const child = launch('cheeper', node, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', ...args], {
+    cwd: root,
+    env: { ...process.env, ...where },
+    terminal: true,
+  });
+
+  return exitCode(await child.exit);
+}
+
 // ---- A system: servers, migrations, services
 
 /**
@@ -163,7 +189,8 @@ async function startSystem({ node, dataDir, host, port, urls }) {
   });
   failed.catch(() => {}); // it is looked at in due course
 
-  const env = { ...process.env, ...(await serverUrls(dataDir, urls, fail)), SIGNING_KEY: signingKey(dataDir) };
+  const own = { SIGNING_KEY: signingKey(dataDir), MAIL_FOLDER: process.env['MAIL_FOLDER'] || join(dataDir, 'mail') };
+  const env = { ...process.env, ...(await serverUrls(dataDir, urls, fail)), ...own };
   const typescript = ['--import', '@swc-node/register/esm-register'];
   const logFile = (/** @type {string} */ name) => join(dataDir, 'logs', `${name}.log`);
   mkdirSync(join(dataDir, 'logs'), { recursive: true });
@@ -312,6 +339,26 @@ async function claim(dataDir, address) {
     holder = readFileSync(file, 'utf8');
   }
   throw new Failure(`Cheeper is already running on ${dataDir}: ${holder}`);
+}
+
+/** Settings by which others find the system that runs on a data folder. */
+const whereNames = ['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS'];
+
+/** For its owner alone: URLs that were given may hold a password. @param {string} dataDir */
+const whereFile = (dataDir) => join(dataDir, 'where.json');
+
+/**
+ * @param {string} dataDir
+ * @returns {Record<string, string>}
+ */
+function whereItRuns(dataDir) {
+  // Not asked of the lock: who tries it has it for a moment, and a start would find it taken.
+  const file = join(dataDir, 'running');
+  const pid = existsSync(file) ? Number(readFileSync(file, 'utf8').match(/\d+/)?.[0]) : NaN;
+  if (!isAlive(pid)) throw new Failure(`Cheeper is not running on ${dataDir}: npm start starts it, and MYSQL_URL names another.`);
+  if (!existsSync(whereFile(dataDir))) throw new Failure(`Cheeper is still starting on ${dataDir}. Try again when it is ready.`);
+
+  return JSON.parse(readFileSync(whereFile(dataDir), 'utf8'));
 }
 
 /** Kept in the data folder, so that tokens outlive a restart. @param {string} dataDir */

@@ -4,7 +4,7 @@ import { headers, RequestError, TimeoutError } from '@nats-io/transport-node';
 import { JetStreamApiError } from '@nats-io/jetstream';
 import { pause } from '../shared/follow.js';
 import { partOf } from '../shared/ids.js';
-import { commandsStream, ensureStream, type Nats } from '../shared/jetstream.js';
+import { commandsStream, ensureStream, isNoStream, type Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import type { CommandDefinition, CommandMessage, Outcome } from '../shared/messages/command.js';
 import { HEADERS, natsNames } from '../shared/names.js';
@@ -105,7 +105,7 @@ export class CommandSender {
         }
         log.warn({ err: error, commandId: message.commandId }, 'could not publish a command, trying again');
         // Nobody listens there: the stream was lost, and with it nothing that MySQL has.
-        if (error instanceof RequestError && error.isNoResponders()) await this.prepare().catch(() => undefined);
+        if (isNoStream(error)) await this.prepare().catch(() => undefined);
         else if (!(error instanceof TimeoutError) && !(error instanceof RequestError)) throw error;
         await pause(RETRY_MS);
       }

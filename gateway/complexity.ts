@@ -1,6 +1,6 @@
 /** A bound on the work that one operation can ask for, whatever it nests. */
 import { getNamedType, GraphQLError, isLeafType, Kind, type DocumentNode, type GraphQLSchema } from 'graphql';
-import { getComplexity, type ComplexityEstimator } from 'graphql-query-complexity';
+import { fieldExtensionsEstimator, getComplexity, type ComplexityEstimator } from 'graphql-query-complexity';
 import { fault } from './errors.js';
 
 /** About the number of objects in the largest answer. */
@@ -29,7 +29,8 @@ export function complexityFault(
       query: document,
       variables,
       ...(operationName ? { operationName } : {}),
-      estimators: [estimate],
+      // A field that reads more than it shows says so itself.
+      estimators: [fieldExtensionsEstimator(), estimate],
     });
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;

@@ -4,17 +4,25 @@ import type { CommandSender } from './command-sender.js';
 import type { Consistency } from './consistency.js';
 import { unauthenticated } from './errors.js';
 import { Loaders } from './loaders.js';
+import type { AuthorFeed } from './authors/author-feed.js';
 import type { Passwords } from './authors/passwords.js';
+import type { ThreadFeed } from './cheeps/thread-feed.js';
+import type { NotificationFeed } from './notifications/notification-feed.js';
+import type { Progress } from './progress.js';
 import type { Reads } from './reads.js';
 import type { IssuedSession, Sessions } from './sessions.js';
 import type { TimelineFeed } from './timelines/timeline-feed.js';
 
 export interface Services {
   reads: Reads;
+  progress: Progress;
   commands: CommandSender;
   sessions: Sessions;
   passwords: Passwords;
   timelineFeed: TimelineFeed;
+  authorFeed: AuthorFeed;
+  threadFeed: ThreadFeed;
+  notificationFeed: NotificationFeed;
   log: Logger;
 }
 
@@ -26,7 +34,7 @@ export interface Transport {
 }
 
 export class Context {
-  readonly loaders: Loaders;
+  private made: { viewerId: string | null; loaders: Loaders } | null = null;
 
   constructor(
     readonly services: Services,
@@ -36,8 +44,19 @@ export class Context {
     readonly correlationId: string,
     readonly traceparent: string | null,
     readonly transport: Transport | null = null,
-  ) {
-    this.loaders = new Loaders(services.reads, consistency, () => this.viewerId);
+  ) {}
+
+  /**
+   * For who is signed in now, which a mutation may change. Made when they are needed: Apollo executes on a copy of the
+   * context, and what was made before would go on asking the original who that is.
+   */
+  get loaders(): Loaders {
+    const { viewerId } = this;
+    if (this.made?.viewerId !== viewerId) {
+      this.made = { viewerId, loaders: new Loaders(this.services.reads, this.consistency, () => viewerId) };
+    }
+
+    return this.made.loaders;
   }
 
   /** @throws UNAUTHENTICATED */

@@ -6,7 +6,7 @@ import { createSchema } from './schema.js';
 
 const file = join(import.meta.dirname, '..', 'schema.graphql');
 // Sorted, so that the order of imports is nobody's business.
-const text = `# Emitted from gateway/ by \`npm run emit\`: change it there.\n\n${printSchema(lexicographicSortSchema(createSchema()))}\n`;
+const text = `# Emitted from gateway/ by \`npm run generate\`: change it there.\n\n${printSchema(lexicographicSortSchema(createSchema()))}\n`;
 
 if (process.argv.includes('--check')) {
   if (readFileSync(file, 'utf8') !== text) {

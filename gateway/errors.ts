@@ -24,3 +24,8 @@ export function fault(code: FaultCode, message: string, { http, ...details }: { 
 }
 
 export const unauthenticated = () => fault('UNAUTHENTICATED', 'Nobody is signed in.');
+
+/** What a frame of a subscription is about has gone meanwhile, as a later frame will tell: this one is left out. */
+export class GoneMeanwhile extends Error {
+  override name = 'GoneMeanwhile';
+}

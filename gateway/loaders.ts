@@ -16,6 +16,14 @@ import type { Reads } from './reads.js';
 /** A row, and the position from which on what is read for it must be. */
 export type Loaded<Row> = Row & { floor: number };
 
+/** What a look for a row has found. */
+export interface Found<Row> {
+  /** Null when it is not there, or no longer. */
+  row: Loaded<Row> | null;
+  /** As of which position that is. */
+  applied: number;
+}
+
 interface Key<Part extends string> {
   id: string;
   floor: number;
@@ -30,17 +38,29 @@ export class Loaders {
     this.authors = rowLoader<AuthorRow, AuthorPart>(reads, consistency, authorShard, (redis, space, shard, ids, parts) =>
       readAuthors(redis, space, shard, ids, parts, viewerId()),
     );
-    this.cheeps = rowLoader<CheepRow, CheepPart>(reads, consistency, cheepShard, readCheeps);
+    this.cheeps = rowLoader<CheepRow, CheepPart>(reads, consistency, cheepShard, (redis, space, shard, ids, parts) =>
+      readCheeps(redis, space, shard, ids, parts, viewerId()),
+    );
   }
 
-  /** Null when there is no such author at `floor` or later. */
-  author(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<AuthorRow> | null> {
+  /** The author with this id, as of `floor` or later. */
+  findAuthor(id: string, floor: number, selected: ReadonlySet<string>): Promise<Found<AuthorRow>> {
     return this.authors.load({ id, floor, parts: AUTHOR_PARTS.filter((part) => selected.has(part)) });
   }
 
-  /** Null when there is no such cheep at `floor` or later. */
-  cheep(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<CheepRow> | null> {
+  /** The live cheep with this id, as of `floor` or later. */
+  findCheep(id: string, floor: number, selected: ReadonlySet<string>): Promise<Found<CheepRow>> {
     return this.cheeps.load({ id, floor, parts: CHEEP_PARTS.filter((part) => selected.has(part)) });
+  }
+
+  /** Null when there is no such author at `floor` or later. */
+  async author(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<AuthorRow> | null> {
+    return (await this.findAuthor(id, floor, selected)).row;
+  }
+
+  /** Null when there is no such cheep, or it is deleted, at `floor` or later. */
+  async cheep(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<CheepRow> | null> {
+    return (await this.findCheep(id, floor, selected)).row;
   }
 }
 
@@ -50,11 +70,11 @@ function rowLoader<Row, Part extends string>(
   shardOf: (id: string, space: Space) => Shard,
   read: (redis: Redis, space: Space, shard: Shard, ids: string[], parts: ReadonlySet<Part>) => Promise<Snapshot<(Row | null)[]>>,
 ) {
-  return new DataLoader<Key<Part>, Loaded<Row> | null, string>(
+  return new DataLoader<Key<Part>, Found<Row>, string>(
     async (keys) => {
       const { space } = reads;
       const byShard = Map.groupBy(keys, ({ id }) => shardName(shardOf(id, space)));
-      const results = new Map<Key<Part>, Loaded<Row> | null | Error>();
+      const results = new Map<Key<Part>, Found<Row> | Error>();
       await Promise.all(
         [...byShard.values()].map(async (group) => {
           const ids = [...new Set(group.map(({ id }) => id))];
@@ -62,11 +82,11 @@ function rowLoader<Row, Part extends string>(
           const floor = Math.max(...group.map((key) => key.floor));
           const shard = shardOf(ids[0]!, space);
           try {
-            const { value } = await reads.read(consistency, shard, (redis, at) => read(redis, at, shard, ids, parts), { floor });
+            const { value, applied } = await reads.read(consistency, shard, (redis, at) => read(redis, at, shard, ids, parts), { floor });
             const rows = new Map(ids.map((id, i) => [id, value[i]!]));
             for (const key of group) {
               const row = rows.get(key.id);
-              results.set(key, row ? { ...row, floor: key.floor } : null);
+              results.set(key, { row: row ? { ...row, floor: key.floor } : null, applied });
             }
           } catch (error) {
             // One shard's trouble is the trouble of those who asked it; the others have their rows.

@@ -8,7 +8,7 @@ import { Node } from './node.js';
 
 @Resolver()
 export class NodeQueries {
-  @Query(() => Node, { nullable: true, description: 'Looks among authors, then cheeps.' })
+  @Query(() => Node, { nullable: true, description: 'The author or the cheep with this id.' })
   async node(@Arg('id', () => ID) id: string, @Ctx() context: Context, @Info() info: GraphQLResolveInfo): Promise<Node | null> {
     const known = idRule.safeParse(id);
     if (!known.success) return null;

@@ -1,18 +1,20 @@
 /** Pages of lists, as Relay's connections. A cursor is the position of the event that put the item into the list. */
+import type { GraphQLResolveInfo } from 'graphql';
 import { Field, Int, ObjectType, ArgsType } from 'type-graphql';
 import { z } from 'zod';
 import type { Page, PageRequest } from '../read-side/list.js';
 import { BadTokenError, decode, encode } from '../shared/token.js';
 import { fault } from './errors.js';
+import { selectedAt } from './selection.js';
 
 const MOST_ON_A_PAGE = 100;
 
 @ArgsType()
 export class PageArgs {
-  @Field(() => Int, { nullable: true, defaultValue: 20 })
+  @Field(() => Int, { nullable: true, defaultValue: 20, description: '1 to 100.' })
   first?: number | null;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'The cursor of an item: what follows it in the list.' })
   after?: string | null;
 }
 
@@ -31,46 +33,145 @@ export class PageInfo {
   endCursor!: string | null;
 }
 
-/** What a connection's resolvers work on: the list's items, not yet loaded. */
-export interface Listed {
+/** An item of a list, where it stands, and its row. */
+export interface Listed<Row> {
   id: string;
   cursor: string;
-  /** Rows may be as of any position from here on: that of the list. */
+  /** What is read for it is as of any position from here on: that of the list. */
   floor: number;
+  /** Null when neither `nodes` nor `edges { node }` was selected: then nothing was loaded. */
+  row: Row | null;
 }
 
-export interface ListedPage {
-  items: Listed[];
+/** What a connection's resolvers work on. */
+export interface ListedPage<Row> {
+  items: Listed<Row>[];
   pageInfo: PageInfo;
   totalCount: number;
+  /** The position that all of it is as of; its rows may be newer. */
+  applied: number;
 }
 
 const cursorShape = z.strictObject({ at: z.number().int().min(0) });
 
 /** @throws BAD_USER_INPUT for a size out of range, or a cursor that is none */
-export function pageRequest({ first, after }: PageArgs): PageRequest {
+export function pageRequest(args: PageArgs): PageRequest {
+  const { first, after } = pageRequestOf(args, cursorShape);
+
+  return { first, after: after && after.at };
+}
+
+/** As `pageRequest`, of a list whose cursors are something else. */
+export function pageRequestOf<Cursor>({ first, after }: PageArgs, cursor: z.ZodType<Cursor>): { first: number; after: Cursor | null } {
   const size = first ?? 20;
   if (size < 1 || size > MOST_ON_A_PAGE) throw fault('BAD_USER_INPUT', `\`first\` is from 1 to ${MOST_ON_A_PAGE}.`, { argument: 'first' });
   if (after === null || after === undefined) return { first: size, after: null };
   try {
-    return { first: size, after: decode(after, cursorShape, 'cursor of this list').at };
+    return { first: size, after: decode(after, cursor, 'cursor of this list') };
   } catch (error) {
     if (error instanceof BadTokenError) throw fault('BAD_USER_INPUT', error.message, { argument: 'after' });
     throw error;
   }
 }
 
-export function listedPage(page: Page, request: PageRequest, floor: number): ListedPage {
-  const items = page.items.map(({ id, position }) => ({ id, cursor: encode({ at: position }), floor }));
+/** A list as of a position, as `Reads.read` returns it. */
+export interface ReadList<List> {
+  value: List;
+  applied: number;
+}
 
-  return {
-    items,
-    pageInfo: Object.assign(new PageInfo(), {
-      hasNextPage: page.hasNextPage,
-      hasPreviousPage: request.after !== null && items.length > 0,
-      startCursor: items[0]?.cursor ?? null,
-      endCursor: items.at(-1)?.cursor ?? null,
-    }),
-    totalCount: page.totalCount,
-  };
+/** Rows that are deleted between a list and its rows, time after time, for so long: then it is the caller's to try again. */
+const MOST_TRIES = 5;
+
+/**
+ * Reads a list and what its items stand for, so that the two belong together.
+ *
+ * A list is exact as of its position, but its rows are read a moment later, and a cheep may have been deleted in between. Then the
+ * list is read again, as of that deletion at least: there the item is gone from the list too, and the page is exact again, at a
+ * newer position. What is not about pages of ids uses it directly, as notifications do:
+ *
+ *     const cheepFields = selectedAt(info, ['nodes', 'cheep'], ['edges', 'node', 'cheep']) ?? new Set();
+ *     const { value, applied, rows } = await readExactly(
+ *       (floor) => reads.read(consistency, shard, (redis, space) => readNotifications(redis, space, …), { floor }),
+ *       (list) => list.items,
+ *       (item, floor) => context.loaders.findCheep(item.cheepId, floor, cheepFields),
+ *     );
+ *
+ * @param read the list, as of `floor` or later
+ * @param itemsOf those items of it that have a row to be found
+ * @param find an item's row, as of `floor` or later; null for a row that nobody asked for
+ * @returns the list, its position, and `rows` in the order of the items; null when there was no `find`
+ * @throws NOT_CAUGHT_UP also when rows went away each time that it was tried
+ */
+export async function readExactly<List, Item, Row>(
+  read: (floor: number) => Promise<ReadList<List>>,
+  itemsOf: (list: List) => Item[],
+  find: ((item: Item, floor: number) => Promise<{ row: Row | null; applied: number }>) | null,
+): Promise<ReadList<List> & { rows: Row[] | null }> {
+  let floor = 0;
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const list = await read(floor);
+    if (!find) return { ...list, rows: null };
+    const items = itemsOf(list.value);
+    const found = await Promise.all(items.map((item) => find(item, list.applied)));
+    const gone = found.filter(({ row }) => row === null);
+    if (gone.length === 0) return { ...list, rows: found.map(({ row }) => row!) };
+    const ghost = found.findIndex(({ row, applied }) => row === null && applied <= list.applied);
+    // An epoch that ends between the two reads looks like that for a moment; what stays so is a bug.
+    if (ghost !== -1 && tries === MOST_TRIES - 1) {
+      throw new Error(`a list has an item without a row, both as of position ${list.applied}: ${JSON.stringify(items[ghost])}`);
+    }
+    floor = Math.max(...gone.map(({ applied }) => applied));
+  }
+  throw fault('NOT_CAUGHT_UP', 'What is on this page is deleted faster than it can be read. Try again.');
+}
+
+/**
+ * A page of a connection, with the rows of its items if `nodes` or `edges { node }` is selected: see `readExactly`.
+ * @param info of the connection's field
+ * @param read the page, as of `floor` or later
+ * @param find `context.loaders.findCheep`, say: an item's row, with what is selected of it
+ * @throws as `readExactly`
+ */
+export async function exactPage<Row>(
+  info: GraphQLResolveInfo,
+  request: PageRequest,
+  read: (floor: number) => Promise<ReadList<Page>>,
+  find: (id: string, floor: number, selected: ReadonlySet<string>) => Promise<{ row: Row | null; applied: number }>,
+): Promise<ListedPage<Row>> {
+  const selected = selectedAt(info, ['nodes'], ['edges', 'node']);
+  const { value, applied, rows } = await readExactly(
+    read,
+    (page) => page.items,
+    selected && (({ id }, floor) => find(id, floor, selected)),
+  );
+
+  return listedPage(value, request, applied, rows);
+}
+
+/** @param rows those of the page's items, in their order; null when nothing was loaded */
+export function listedPage<Row>(page: Page, request: PageRequest, applied: number, rows: Row[] | null): ListedPage<Row> {
+  const items = page.items.map(({ id, position }, i) => ({ id, cursor: cursorAt(position), floor: applied, row: rows?.[i] ?? null }));
+
+  return { items, pageInfo: pageInfo(items, page.hasNextPage, request), totalCount: page.totalCount, applied };
+}
+
+/** The cursor that `pageRequest` takes. */
+export const cursorAt = (position: number): string => encode({ at: position });
+
+/** Of a page of forward pagination: there was something before it when it has a cursor that it comes after. */
+export function pageInfo(items: { cursor: string }[], hasNextPage: boolean, { after }: { after: unknown }): PageInfo {
+  return Object.assign(new PageInfo(), {
+    hasNextPage,
+    hasPreviousPage: after !== null && items.length > 0,
+    startCursor: items[0]?.cursor ?? null,
+    endCursor: items.at(-1)?.cursor ?? null,
+  });
+}
+
+/** The row of an item whose node is selected, and was loaded for that. */
+export function rowOf<Row>({ id, row }: Listed<Row>): Row {
+  if (row === null) throw new Error(`the row of ${id} was not loaded: neither \`nodes\` nor \`edges { node }\` seemed to be selected`);
+
+  return row;
 }

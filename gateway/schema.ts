@@ -3,16 +3,51 @@ import 'reflect-metadata';
 import { buildSchemaSync } from 'type-graphql';
 import { AuthorConnectionResolver, AuthorEdgeResolver } from './authors/author-connection.js';
 import { AuthorResolver } from './authors/author.js';
+import { AuthorChanged, AuthorChangedResolver, AuthorLive, AuthorReset, AuthorSubscription } from './authors/author-subscription.js';
 import { AuthorQueries } from './authors/authors.js';
+import { ChangeEmailMutation } from './authors/change-email.js';
+import { ChangeUsernameMutation } from './authors/change-username.js';
 import { LogInMutation } from './authors/log-in.js';
+import { SearchAuthorsQuery } from './authors/search-authors.js';
 import { SignUpMutation } from './authors/sign-up.js';
+import { UpdateProfileMutation } from './authors/update-profile.js';
 import { CheepConnectionResolver, CheepEdgeResolver } from './cheeps/cheep-connection.js';
-import { CheepResolver, DeletedCheep } from './cheeps/cheep.js';
+import { CheepResolver, DeletedCheep, MentionResolver } from './cheeps/cheep.js';
 import { CheepQueries } from './cheeps/cheeps.js';
+import { DeleteCheepMutation } from './cheeps/delete-cheep.js';
+import { EditCheepMutation } from './cheeps/edit-cheep.js';
 import { PostCheepMutation } from './cheeps/post-cheep.js';
-import { CommandQueries } from './commands/command.js';
+import {
+  ReplyAddedResolver,
+  ThreadCheepChangedResolver,
+  ThreadCheepDeleted,
+  ThreadLive,
+  ThreadReset,
+  ThreadSubscription,
+} from './cheeps/thread-subscription.js';
+import { CommandQueries, CommandSubscription } from './commands/command.js';
 import { FollowAuthorMutation } from './follows/follow-author.js';
 import { UnfollowAuthorMutation } from './follows/unfollow-author.js';
+import { FunnelQueries } from './funnel/funnel.js';
+import { LikeCheepMutation } from './likes/like-cheep.js';
+import { UnlikeCheepMutation } from './likes/unlike-cheep.js';
+import { AuthorHistoryResolver, CheepHistoryResolver } from './histories/history.js';
+import { MarkNotificationsReadMutation } from './notifications/mark-notifications-read.js';
+import {
+  FollowNotificationResolver,
+  LikeNotificationResolver,
+  MentionNotificationResolver,
+  ReplyNotificationResolver,
+  WelcomeNotification,
+} from './notifications/notification.js';
+import {
+  NotificationAdded,
+  NotificationsLive,
+  NotificationsRead,
+  NotificationsReset,
+  NotificationSubscription,
+} from './notifications/notification-subscription.js';
+import { NotificationQueries } from './notifications/notifications.js';
 import { NodeQueries } from './nodes.js';
 import { DateTime } from './scalars.js';
 import {
@@ -45,12 +80,29 @@ export const createSchema = () =>
       AuthorEdgeResolver,
       SignUpMutation,
       LogInMutation,
+      UpdateProfileMutation,
+      ChangeUsernameMutation,
+      ChangeEmailMutation,
+      SearchAuthorsQuery,
+      AuthorHistoryResolver,
+      AuthorSubscription,
+      AuthorChangedResolver,
 
       CheepQueries,
       CheepResolver,
+      MentionResolver,
       CheepConnectionResolver,
       CheepEdgeResolver,
+      CheepHistoryResolver,
       PostCheepMutation,
+      EditCheepMutation,
+      DeleteCheepMutation,
+      ThreadSubscription,
+      ReplyAddedResolver,
+      ThreadCheepChangedResolver,
+
+      LikeCheepMutation,
+      UnlikeCheepMutation,
 
       FollowAuthorMutation,
       UnfollowAuthorMutation,
@@ -60,10 +112,37 @@ export const createSchema = () =>
       CheepAddedResolver,
       CheepEditedResolver,
 
+      NotificationQueries,
+      FollowNotificationResolver,
+      ReplyNotificationResolver,
+      MentionNotificationResolver,
+      LikeNotificationResolver,
+      MarkNotificationsReadMutation,
+      NotificationSubscription,
+
       CommandQueries,
+      CommandSubscription,
+      FunnelQueries,
       NodeQueries,
     ],
-    orphanedTypes: [DeletedCheep, TimelineLive, CheepEdited, CheepRemoved, TimelineReset],
+    orphanedTypes: [
+      DeletedCheep,
+      AuthorLive,
+      AuthorChanged,
+      AuthorReset,
+      ThreadLive,
+      ThreadCheepDeleted,
+      ThreadReset,
+      TimelineLive,
+      CheepEdited,
+      CheepRemoved,
+      TimelineReset,
+      WelcomeNotification,
+      NotificationsLive,
+      NotificationAdded,
+      NotificationsRead,
+      NotificationsReset,
+    ],
     scalarsMap: [{ type: Date, scalar: DateTime }],
     // Fields are checked by shared/rules.ts, the same here and on the write side.
     validate: false,

@@ -10,17 +10,21 @@ import { failOnConfigError, readiness, serveHealth, type Service } from '../shar
 import { epochKey, shardName, shardsKey, type Space } from '../read-side/shard.js';
 import { allShards } from '../read-side/progress.js';
 import type { z } from 'zod';
+import { authorFeed } from './authors/author-feed.js';
 import { Passwords } from './authors/passwords.js';
+import { threadFeed } from './cheeps/thread-feed.js';
 import { CommandSender } from './command-sender.js';
 import { CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
 import type { Services } from './context.js';
+import { Feed } from './feed.js';
 import { serveHttp } from './http.js';
 import { serveIde } from './ide.js';
+import { notificationFeed } from './notifications/notification-feed.js';
 import { Progress } from './progress.js';
 import { Reads } from './reads.js';
 import { createSchema } from './schema.js';
 import { Sessions } from './sessions.js';
-import { TimelineFeed } from './timelines/timeline-feed.js';
+import { timelineFeed } from './timelines/timeline-feed.js';
 import { serveWebsocket } from './websocket.js';
 
 export const GATEWAY_SETTINGS = [
@@ -113,10 +117,14 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const commands = new CommandSender({ nats, namespace, lanes, commitDeadlineMs: config.COMMIT_DEADLINE_MS, log });
   const services: Services = {
     reads,
+    progress,
     commands,
     sessions: new Sessions(config.SIGNING_KEY, namespace, config.ACCESS_TOKEN_HOURS),
     passwords: new Passwords(nats, namespace),
-    timelineFeed: new TimelineFeed(reads, progress, log),
+    timelineFeed: new Feed(timelineFeed, reads, progress, log),
+    authorFeed: new Feed(authorFeed, reads, progress, log),
+    threadFeed: new Feed(threadFeed, reads, progress, log),
+    notificationFeed: new Feed(notificationFeed, reads, progress, log),
     log,
   };
   let stream: string | null = 'the stream of commands';

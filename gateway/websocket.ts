@@ -24,7 +24,7 @@ import { pause } from '../shared/follow.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER, type ConsistencyReport } from './consistency.js';
 import type { Context, Services } from './context.js';
-import { fault } from './errors.js';
+import { fault, GoneMeanwhile } from './errors.js';
 import { GRAPHQL_PATH, logBugs, PARSE_OPTIONS, presentable } from './http.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
@@ -237,6 +237,9 @@ function check(schema: GraphQLSchema, { query, operationName, variables }: Subsc
 const isRetryable = ({ errors }: ExecutionResult) =>
   errors !== undefined && errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true);
 
+/** Is it about what is no longer there? Then there is nothing to tell. */
+const isGone = ({ errors = [] }: ExecutionResult) => errors.some(({ originalError }) => originalError instanceof GoneMeanwhile);
+
 /** As graphql-js does it, but each frame is executed with a context of its own: what was loaded for one is not shown in another. */
 async function subscribeAfresh(args: ExecutionArgs): Promise<AsyncIterable<ExecutionResult> | ExecutionResult> {
   const source = await createSourceEventStream(args);
@@ -246,18 +249,21 @@ async function subscribeAfresh(args: ExecutionArgs): Promise<AsyncIterable<Execu
   const stop = new AbortController();
   const results: AsyncIterableIterator<ExecutionResult> = {
     next: async () => {
-      const frame = await frames.next();
-      if (frame.done) return { value: undefined, done: true };
-      let contextValue = context.fresh();
-      let result = await execute({ ...args, rootValue: frame.value, contextValue });
-      // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
-      while (isRetryable(result) && !stop.signal.aborted) {
-        await pause(RETRY_MS, stop.signal);
-        contextValue = context.fresh();
-        result = await execute({ ...args, rootValue: frame.value, contextValue });
-      }
+      for (;;) {
+        const frame = await frames.next();
+        if (frame.done) return { value: undefined, done: true };
+        let contextValue = context.fresh();
+        let result = await execute({ ...args, rootValue: frame.value, contextValue });
+        // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
+        while (isRetryable(result) && !stop.signal.aborted) {
+          await pause(RETRY_MS, stop.signal);
+          contextValue = context.fresh();
+          result = await execute({ ...args, rootValue: frame.value, contextValue });
+        }
+        if (isGone(result)) continue;
 
-      return { value: { ...result, extensions: { ...result.extensions, consistency: contextValue.consistency.report() } }, done: false };
+        return { value: { ...result, extensions: { ...result.extensions, consistency: contextValue.consistency.report() } }, done: false };
+      }
     },
     return: async () => {
       stop.abort();

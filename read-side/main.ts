@@ -4,11 +4,11 @@ import { readConfig } from '../shared/config.js';
 import { connectNats } from '../shared/jetstream.js';
 import { createLog } from '../shared/log.js';
 import { runService, serveHealth } from '../shared/service.js';
-import { projections } from './projections.js';
+import { createProjections } from './projections.js';
 import { startWorker } from './worker.js';
 
 await runService('read-side', async () => {
-  const config = readConfig(['NATS_URL', 'REDIS_URL', 'NAMESPACE', 'SHARDS', 'HEALTH_PORT', 'LOG_LEVEL']);
+  const config = readConfig(['NATS_URL', 'REDIS_URL', 'NAMESPACE', 'SHARDS', 'HOT_FOLLOWERS', 'HEALTH_PORT', 'LOG_LEVEL']);
   const log = createLog('read-side', config.LOG_LEVEL);
   let parts: { waitsFor(): string[] }[] = [{ waitsFor: () => ['NATS'] }];
   const waitsFor = () => parts.flatMap((part) => part.waitsFor());
@@ -24,6 +24,7 @@ await runService('read-side', async () => {
     enableAutoPipelining: true,
   });
   redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
+  const projections = createProjections(config);
   const worker = startWorker({ redis, nats, namespace: config.NAMESPACE, shards: config.SHARDS, projections, log });
   parts = [
     { waitsFor: () => (nats.isConnected() ? [] : ['NATS']) },

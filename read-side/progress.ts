@@ -8,7 +8,12 @@ import { EPOCH } from '../shared/token.js';
 import { AUTHORS } from './authors/query.js';
 import { CHEEPS } from './cheeps/query.js';
 import { COMMANDS } from './commands/query.js';
+import { FUNNEL } from './funnel/query.js';
+import { HISTORIES } from './histories/query.js';
+import { SEARCH } from './search/query.js';
+import { NOTIFICATIONS } from './notifications/query.js';
 import { readShard, type Shard, type Snapshot, type Space } from './shard.js';
+import { THREADS } from './threads/query.js';
 import { TIMELINES } from './timelines/query.js';
 
 export const progressMessage = z.object({
@@ -19,7 +24,7 @@ export const progressMessage = z.object({
 
 export type ProgressMessage = z.infer<typeof progressMessage>;
 
-const PROJECTIONS = [AUTHORS, CHEEPS, TIMELINES, COMMANDS];
+const PROJECTIONS = [AUTHORS, CHEEPS, THREADS, TIMELINES, COMMANDS, FUNNEL, SEARCH, HISTORIES, NOTIFICATIONS];
 
 /** Every shard of every projection. */
 export const allShards = (space: Space): Shard[] =>

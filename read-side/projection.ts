@@ -21,6 +21,17 @@ export const at = (id: string, ...write: Write): PlacedWrite => ({ id, write });
 /** In every shard. */
 export const everywhere = (...write: Write): PlacedWrite => ({ id: null, write });
 
+/** Of the aggregate, by this event. Every event of the domain is of a version of one. */
+export const versionOf = ({ aggregate }: JournalEntry): number => aggregate!.version;
+
+/** Lua with one function: `at(id, 'tell', …)` appends fields to the shard's log of changes, and changes nothing else. */
+export const TELL = `
+functions.tell = function(position, ...)
+  log(position, ...)
+  return 1
+end
+`;
+
 type Handlers = { [Type in EventType]?: (event: EventOf<Type>, entry: JournalEntry) => PlacedWrite[] };
 
 export interface Projection {

@@ -7,6 +7,7 @@ import { askJournal } from '../shared/journal-requests.js';
 import type { Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import type { EntryBody, JournalEntry } from '../shared/messages/event.js';
+import { decodeEntry } from '../shared/messages/upcast.js';
 import { HEADERS, natsNames } from '../shared/names.js';
 import { partOf } from '../shared/ids.js';
 import type { Apply, PositionedWrite } from './apply.js';
@@ -68,9 +69,9 @@ export class Pump {
           // A gap: the stream has lost what the journal has.
           const missing = await askJournal(nats, names, this.received);
           if (missing.length === 0) throw new Error(`the journal has nothing after position ${this.received}`);
-          for (const { body, position: at } of missing) await this.receive(JSON.parse(body) as EntryBody, at);
+          for (const { body, position: at } of missing) await this.receive(decodeEntry(body), at);
         }
-        await this.receive(message.json<EntryBody>(), position);
+        await this.receive(decodeEntry(message.string()), position);
       },
     });
   }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ConfigError, readConfig, settings } from './config.js';
 
 type Name = keyof typeof settings;
@@ -34,9 +36,12 @@ describe('settings', () => {
       LOG_LEVEL: 'info',
       LANES: 16,
       SHARDS: 8,
+      HOT_FOLLOWERS: 1_000,
       ACCESS_TOKEN_HOURS: 24,
       COMMIT_DEADLINE_MS: 5_000,
       READ_DEADLINE_MS: 1_000,
+      MAIL_FOLDER: join(tmpdir(), 'cheeper-mail'),
+      MAIL_FROM: 'Cheeper <cheeper@localhost>',
       TRUST_PROXY: false,
       ALLOWED_ORIGINS: [],
     });
@@ -90,6 +95,7 @@ describe('settings', () => {
     ['LANES', '0'],
     ['LANES', '257'],
     ['SHARDS', '1e9'],
+    ['HOT_FOLLOWERS', '5001'],
     ['LOG_LEVEL', 'INFO'],
     ['SIGNING_KEY', 'x'.repeat(31)],
     ['ACCESS_TOKEN_HOURS', '0'],

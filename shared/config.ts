@@ -2,6 +2,8 @@
  * Settings come from the environment and are checked once, at the start of a process: a missing or contradictory one
  * stops the start with one clear line that names every fault, before anything is connected to.
  */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { z } from 'zod';
 
 /** A setting is missing or wrong. `message` is one line, fit to be the last thing that a process says. */
@@ -44,11 +46,21 @@ export const settings = {
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   LANES,
   SHARDS,
+  /**
+   * How many followers of a shard get an author's cheeps into their timelines when these are posted; who follows after them
+   * merges them in when reading. A cheep costs a shard that many keys. It holds for follows from now on, so it can be changed
+   * at any time.
+   */
+  HOT_FOLLOWERS: count(0, 5_000, 1_000),
   /** Signs access tokens, and keys the fingerprint of passwords. At least 32 characters. */
   SIGNING_KEY: z.string().min(32, 'must have at least 32 characters'),
   ACCESS_TOKEN_HOURS: count(1, 8_760, 24),
   COMMIT_DEADLINE_MS: count(100, 60_000, 5_000),
   READ_DEADLINE_MS: count(10, 60_000, 1_000),
+  /** The mail server, with user and password if need be. Without one, each mail becomes a file in MAIL_FOLDER. */
+  MAIL_URL: url(['smtp:', 'smtps:']).optional(),
+  MAIL_FOLDER: z.string().min(1).default(join(tmpdir(), 'cheeper-mail')),
+  MAIL_FROM: z.string().min(1).max(255).default('Cheeper <cheeper@localhost>'),
   /** Behind a proxy that ends TLS: its X-Forwarded headers are believed, and cookies are Secure when it says https. */
   TRUST_PROXY: z
     .enum(['true', 'false'])

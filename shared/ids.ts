@@ -10,6 +10,9 @@ export const newId = (): string => v7();
 /** Stands for the sender of a sign-up, who is nobody until it is done. */
 export const NOBODY = '00000000-0000-0000-0000-000000000000';
 
+/** The sender of what nobody asked for: commands that follow from an event. */
+export const SYSTEM = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
 // A random constant: it makes our derived ids ours. Changing it would break every retry that is under way.
 const CHEEPER = '5b0a9c54-6a0e-4a8e-9d0e-0f5a7c9f6d21';
 

@@ -1,5 +1,5 @@
 /** NATS and JetStream as we use them: a connection that never gives up, and streams that are what we asked for. */
-import { connect, nanos, type NatsConnection } from '@nats-io/transport-node';
+import { connect, nanos, RequestError, type NatsConnection } from '@nats-io/transport-node';
 import {
   DiscardPolicy,
   jetstream,
@@ -82,6 +82,19 @@ export const eventsStream = (names: NatsNames, epoch: string): StreamSettings =>
   max_msgs: -1,
 });
 
+/** `PUBLIC_<epoch>`: kept whole too, so that whoever comes late can begin at the beginning. */
+export const publicEventsStream = (names: NatsNames, epoch: string): StreamSettings => ({
+  name: names.publicEvents(epoch),
+  subjects: [names.allPublicEvents(epoch)],
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  discard: DiscardPolicy.New,
+  max_msgs: -1,
+  max_msgs_per_subject: -1,
+  max_bytes: -1,
+  max_age: 0,
+});
+
 type StreamSettings = Partial<StreamConfig> & { name: string };
 
 /** The stream's state, making it when there is none. @throws ConfigError when it exists otherwise; an error when NATS does not answer */
@@ -112,3 +125,11 @@ export async function streamInfo(jsm: JetStreamManager, name: string): Promise<S
 }
 
 export const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
+
+/** A publish failed because no stream takes such a subject: it was lost, or never made. */
+export const isNoStream = (error: unknown): boolean => {
+  // The client wraps it in an error that it does not export.
+  const cause = error instanceof Error && error.cause instanceof RequestError ? error.cause : error;
+
+  return cause instanceof RequestError && cause.isNoResponders();
+};

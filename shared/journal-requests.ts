@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Nats } from './jetstream.js';
 import type { NatsNames } from './names.js';
 
-/** A reply must fit into one NATS message (1 MiB), and an entry has at most about 5 KiB. */
+/** There may be fewer in a reply, when they are long: it must fit into one NATS message. */
 export const MOST_ENTRIES_READ = 100;
 const TIMEOUT_MS = 2_000;
 

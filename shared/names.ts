@@ -15,6 +15,11 @@ export function natsNames(namespace: string) {
     event: (epoch: string, type: string) => `${namespace}.events.${epoch}.${type}`,
     allEvents: (epoch: string) => `${namespace}.events.${epoch}.>`,
 
+    /** What the outside may know of the events, as CloudEvents. */
+    publicEvents: (epoch: string) => `${namespace}_PUBLIC_${epoch}`,
+    publicEvent: (epoch: string, name: string) => `${namespace}.public.${epoch}.${name}`,
+    allPublicEvents: (epoch: string) => `${namespace}.public.${epoch}.>`,
+
     /** Core NATS: the outcome of a command, to the gateway that sent it. */
     outcome: (gatewayId: string, n: number | '*') => `${namespace}.outcomes.${gatewayId}.${n}`,
     /** Core NATS: wakes the relay after a commit. */
@@ -37,6 +42,8 @@ export function lockNames(namespace: string) {
     /** Held by each write-side process, one each: how they know how many they are. */
     writer: (slot: number) => `${namespace}.writer.${slot}`,
     relay: `${namespace}.relay`,
+    publicEvents: `${namespace}.public-events`,
+    processManager: (name: string) => `${namespace}.process-manager.${name}`,
   };
 }
 

@@ -15,6 +15,8 @@ export const ERROR_CODES = [
   'CHEEP_ALREADY_EXISTS',
   'CHEEP_NOT_FOUND',
   'NOT_YOUR_CHEEP',
+  'CHEEP_DELETED',
+  'NOTHING_TO_CHANGE',
   'COMMAND_ID_REUSED',
   'WRONG_CREDENTIALS',
 ] as const;
@@ -47,6 +49,8 @@ export const REASONS: Record<ErrorCode, string> = {
   CHEEP_ALREADY_EXISTS: 'There is a cheep with this id already.',
   CHEEP_NOT_FOUND: 'There is no such cheep.',
   NOT_YOUR_CHEEP: 'This is somebody else’s cheep.',
+  CHEEP_DELETED: 'This cheep was deleted.',
+  NOTHING_TO_CHANGE: 'No field was named that could change.',
   COMMAND_ID_REUSED: 'This commandId was used before, with another input.',
   WRONG_CREDENTIALS: 'No author has this name and password.',
 };

@@ -7,7 +7,7 @@
  */
 import validator from 'validator';
 import { z } from 'zod';
-import { NOBODY, UUID } from './ids.js';
+import { NOBODY, SYSTEM, UUID } from './ids.js';
 import type { ErrorCode } from './refused.js';
 
 type FieldCode = Extract<ErrorCode, 'INVALID' | 'TOO_SHORT' | 'TOO_LONG'>;
@@ -49,11 +49,11 @@ const text = (most: number, controls: RegExp) =>
 const ANY_CONTROL = /\p{Cc}/u;
 const CONTROL_BUT_NEWLINE = /(?!\n)\p{Cc}/u;
 
-/** Any UUID but the nil one, which stands for nobody. */
+/** Any UUID but the nil one and the greatest, which stand for nobody and for the system itself. */
 export const id = z
   .string()
   .overwrite((value) => value.toLowerCase())
-  .check(rule('INVALID', (value) => UUID.test(value) && value !== NOBODY));
+  .check(rule('INVALID', (value) => UUID.test(value) && value !== NOBODY && value !== SYSTEM));
 export const username = z.string().check(
   rule('INVALID', (value) => /^\w*$/.test(value)),
   rule('TOO_SHORT', (value) => value.length >= 3),

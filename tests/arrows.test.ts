@@ -36,6 +36,8 @@ describe('the arrows', () => {
     ['shared-knows-nobody', 'shared/a.ts', 'gateway/b.ts'],
     ['gateway-reads-by-query', 'gateway/a.ts', 'read-side/timelines/projection.ts'],
     ['gateway-reads-by-query', 'gateway/cheeps/a.ts', 'write-side/b.ts'],
+    ['write-side-knows-only-shared', 'write-side/a.ts', 'cli/b.ts'],
+    ['cli-knows-the-sides', 'cli/a.ts', 'gateway/b.ts'],
     ['queries-do-not-write', 'read-side/timelines/query.ts', 'read-side/apply.ts'],
   ])('%s: %s may not import %s', (rule, from, to) => {
     const up = '../'.repeat(from.split('/').length - 1);
@@ -48,6 +50,7 @@ describe('the arrows', () => {
     ['gateway/a.ts', 'read-side/timelines/query.ts'],
     ['gateway/a.ts', 'shared/b.ts'],
     ['write-side/a.ts', 'shared/b.ts'],
+    ['cli/a.ts', 'write-side/b.ts'],
   ])('%s may import %s', (from, to) => {
     const { status, output } = cruise({ [from]: `export * from '../${to.replace('.ts', '.js')}';`, [to]: 'export const x = 1;' });
     expect(output).toContain('no dependency violations');

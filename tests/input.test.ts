@@ -21,7 +21,7 @@ import {
   type PostCheepInput,
   type SignUpInput,
 } from '../client/operations.js';
-import { newId, partOf } from '../shared/ids.js';
+import { newId, partOf, SYSTEM } from '../shared/ids.js';
 import { connectNats, type Nats } from '../shared/jetstream.js';
 import type { CommandMessage } from '../shared/messages/command.js';
 import { HEADERS, natsNames, type NatsNames } from '../shared/names.js';
@@ -53,6 +53,11 @@ const signUp = async (fields: Partial<SignUpInput> = {}) =>
 const head = async () => {
   const [row] = await system.sql<{ epoch: string; position: number }>('SELECT epoch, position FROM journal_head');
   return { epoch: row!.epoch, position: Number(row!.position) };
+};
+/** Entries that people caused: reactions come when they come. */
+const entriesOfPeople = async () => {
+  const [row] = await system.sql<{ n: number }>(`SELECT COUNT(*) AS n FROM journal WHERE JSON_VALUE(body, '$.actorId') <> ?`, [SYSTEM]);
+  return Number(row!.n);
 };
 const inboxOf = (commandId: string) => system.sql<{ position: number }>('SELECT position FROM inbox WHERE command_id = ?', [commandId]);
 const eventsOf = async (commandId: string) => {
@@ -175,7 +180,7 @@ describe('a field that breaks its rule is refused at the door', () => {
   });
 
   it('with all other faults of its input in one answer, and leaves no trace', async () => {
-    const before = await head();
+    const before = await entriesOfPeople();
     const commandId = newId();
     const { userErrors, ...refused } = await signUp({
       commandId,
@@ -202,12 +207,12 @@ describe('a field that breaks its rule is refused at the door', () => {
       'website INVALID',
     ]);
     expect(await inboxOf(commandId)).toEqual([]);
-    expect(await head()).toEqual(before);
+    expect(await entriesOfPeople()).toBe(before);
 
     // Its id is still free: for what is right, and then for nothing else.
     const right = await signUp({ commandId });
     expect(right).toMatchObject({ status: 'COMMITTED', commandId, userErrors: [] });
-    expect(decodeToken(right.consistencyToken!).position).toBe(before.position + 1);
+    expect(await entriesOfPeople()).toBe(before + 1);
   });
 });
 
@@ -332,7 +337,7 @@ describe('a commandId', () => {
     const { id, client } = await system.author();
     const input = { message: 'first', commandId: newId() };
     const { postCheep } = await client.request(PostCheepReceiptDocument, { input });
-    const before = await head();
+    const before = await entriesOfPeople();
     const reused = { status: 'REJECTED', userErrors: [{ code: 'COMMAND_ID_REUSED', field: ['commandId'] }] };
     for (const other of [{ message: 'second' }, { cheepId: newId() }, { inReplyTo: newId() }]) {
       const answer = await client.request(PostCheepDocument, { input: { ...input, ...other } });
@@ -340,7 +345,7 @@ describe('a commandId', () => {
     }
     const { followAuthor } = await client.request(FollowAuthorReceiptDocument, { input: { authorId: id, commandId: input.commandId } });
     expect(followAuthor).toMatchObject(reused);
-    expect(await head()).toEqual(before);
+    expect(await entriesOfPeople()).toBe(before);
     expect(await system.sql('SELECT message FROM cheeps WHERE author_id = ?', [id])).toEqual([{ message: 'first' }]);
   });
 
@@ -754,7 +759,7 @@ describe('a message that was put into a stream by hand', () => {
       { body: JSON.stringify({ ...message, payload: { ...payload, message: ' ' } }), why: /message/, lane },
       { body: JSON.stringify({ ...message, commandId: 'x' }), why: /commandId/, lane },
     ];
-    const before = await head();
+    const before = await entriesOfPeople();
     const reply = names.outcome('test', 1);
     const outcomes: unknown[] = [];
     const subscription = nats.connection.subscribe(reply, { callback: (_, outcome) => void outcomes.push(outcome.json()) });
@@ -768,7 +773,7 @@ describe('a message that was put into a stream by hand', () => {
     // Those in its lane are run after them.
     const { postCheep } = await client.request(PostCheepDocument, { input: { message: 'after them' } });
     expect(postCheep).toMatchObject({ status: 'COMMITTED', cheep: { message: 'after them' } });
-    expect((await head()).position).toBe(before.position + 1);
+    expect(await entriesOfPeople()).toBe(before + 1);
     await eventually(() => outcomes.length === broken.length, 'each sender is told');
     expect(outcomes).toEqual(broken.map(() => ({ status: 'PARKED' })));
     subscription.unsubscribe();

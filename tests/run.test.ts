@@ -57,7 +57,23 @@ describe('npm start', () => {
     async () => {
       const demo = start('exec node run.mjs demo', { CHEEPER_URL: `http://127.0.0.1:${port}` });
 
-      expect(await demo.exitCode).toBe(0);
+      const exitCode = await demo.exitCode;
+      // What it says tells which line did not hold.
+      expect(exitCode === 0 ? 'all held' : demo.output).toBe('all held');
+    },
+    deadlineMs,
+  );
+
+  it(
+    'is found by npm run cheeper, which answers an operator about it',
+    async () => {
+      await until('a sign-up to succeed', async () => (await signUp('grace', 2)) === 'COMMITTED');
+      const id = await idOf('grace');
+      const asked = start(`exec npm run --silent cheeper -- history author ${id} --json`);
+
+      expect(await asked.exitCode).toBe(0);
+      expect(JSON.parse(asked.output)).toMatchObject({ type: 'author', id, state: { username: 'grace', version: 1 } });
+      expect(await start('exec node run.mjs cheeper history mail').exitCode).toBe(2);
     },
     deadlineMs,
   );
@@ -240,6 +256,18 @@ describe('npm test', () => {
   );
 });
 
+describe('npm run cheeper', () => {
+  it('says in a line that nothing runs, and explains itself all the same', async () => {
+    const dead = start('exec node run.mjs cheeper history author x');
+    expect(await dead.exitCode).toBe(1);
+    expect(dead.output).toMatch(/^Cheeper is not running on [^\n]+\n$/);
+
+    const help = start('exec node run.mjs cheeper --help');
+    expect(await help.exitCode).toBe(0);
+    expect(help.output).toContain('Usage: cheeper');
+  });
+});
+
 describe('run.mjs', () => {
   it('explains itself when it does not know the command', async () => {
     const unknown = start('exec node run.mjs fly');
@@ -340,12 +368,12 @@ async function until(what: string, condition: () => boolean | Promise<boolean>, 
   }
 }
 
-async function signUp(username: string) {
+async function signUp(username: string, n = 1) {
   const input = {
     username,
     email: `${username}@example.org`,
     password: 'correct horse battery staple',
-    commandId: '0197a2b0-0000-7000-8000-000000000001',
+    commandId: `0197a2b0-0000-7000-8000-00000000000${n}`,
   };
   const data = await graphql('mutation ($input: SignUpInput!) { signUp(input: $input) { status } }', { input });
 
@@ -356,6 +384,13 @@ async function nameOf(username: string) {
   const data = await graphql('query ($username: String!) { authorByUsername(username: $username) { username } }', { username });
 
   return data?.authorByUsername?.username;
+}
+
+async function idOf(username: string) {
+  const query = 'query ($username: String!) { authorByUsername(username: $username) { id } }';
+  const data = await graphql(query, { username });
+
+  return String(data?.authorByUsername?.id);
 }
 
 async function graphql(query: string, variables: object) {

@@ -4,10 +4,11 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { rm } from 'node:fs/promises';
-import { AuthorDocument, PostCheepReceiptDocument } from '../client/operations.js';
+import { AuthorDocument, CommandDocument, PostCheepReceiptDocument } from '../client/operations.js';
 import { newId } from '../shared/ids.js';
 import { startStack, temporaryFolder, type Stack } from '../stack/stack.mjs';
 import { expectNothingLost, load, type Author } from './load.js';
+import { expectPublicStreamIsWhole } from './public-stream.js';
 import { eventually, startSystem, type System } from './system.js';
 
 let dataDir: string;
@@ -41,6 +42,7 @@ describe('in mid-load', () => {
       await stop();
       await allReady();
       await expectNothingLost(system, authors, sent);
+      await expectPublicStreamIsWhole(system);
     },
     90_000,
   );
@@ -58,6 +60,7 @@ describe('in mid-load', () => {
       await allReady();
       // What was only accepted may have been in NATS alone.
       await expectNothingLost(system, authors, name === 'nats' ? sent.filter(({ status }) => status === 'COMMITTED') : sent);
+      await expectPublicStreamIsWhole(system);
     },
     90_000,
   );
@@ -68,6 +71,8 @@ describe('while a server is away', () => {
     const { client, id } = authors[0]!;
     const commandId = newId();
     const first = await client.request(PostCheepReceiptDocument, { input: { message: 'one', commandId } });
+    // The read side has it once the relay has published it; until then only MySQL knows.
+    await eventually(async () => (await client.request(CommandDocument, { id: commandId })).command, 'the read side knows of it');
     await stack.kill('mysql');
     // What was settled before is known all the same, and so is that it was something else.
     const again = await client.request(PostCheepReceiptDocument, { input: { message: 'one', commandId } });

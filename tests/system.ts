@@ -3,9 +3,9 @@
  * a database that nobody else has.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
@@ -37,7 +37,7 @@ export class ServiceProcess {
     });
   }
 
-  async ready(deadlineMs = 20_000): Promise<void> {
+  async ready(deadlineMs = 60_000): Promise<void> {
     let last = 'nothing answered';
     await eventually(
       async () => {
@@ -96,6 +96,8 @@ export interface System {
   author(username?: string): Promise<{ id: string; username: string; client: CheeperClient }>;
   sql<T>(query: string, values?: unknown[]): Promise<T[]>;
   redis: Redis;
+  /** Where mails go, unless MAIL_URL says otherwise. */
+  mailFolder: string;
   stop(): Promise<void>;
 }
 
@@ -121,13 +123,15 @@ export async function startSystem({
   };
   await migrate(shared.MYSQL_URL);
   const logs = mkdtempSync(join(tmpdir(), 'cheeper-logs-'));
+  const mailFolder = join(logs, 'mail');
   const all: ServiceProcess[] = [];
   const launch = async (name: ServiceName, count: number) => {
     const processes: ServiceProcess[] = [];
     for (let i = 0; i < count; i++) {
       const port = await freePort();
       const ports = name === 'gateway' ? { PORT: String(port), HOST: '127.0.0.1' } : { HEALTH_PORT: String(port) };
-      const own = { ...process.env, NODE_OPTIONS: '', ...shared, SIGNING_KEY: 'a key for tests that is long enough', ...ports, ...env };
+      const given = { SIGNING_KEY: 'a key for tests that is long enough', MAIL_FOLDER: mailFolder, ...ports, ...env };
+      const own = { ...process.env, NODE_OPTIONS: '', ...shared, ...given };
       const service = new ServiceProcess(name, port, own, join(logs, `${name}-${i}.log`));
       service.start();
       processes.push(service);
@@ -187,6 +191,7 @@ export async function startSystem({
       return rows as T[];
     },
     redis,
+    mailFolder,
     stop,
   };
 }
@@ -208,13 +213,24 @@ export async function eventually<T>(
   }
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
+// Below the ports that the kernel hands out to connections; each of jest's workers has a part of its own.
+const PORTS_OF_A_WORKER = 6_000;
+const firstPort = 20_000 + ((Number(process.env.JEST_WORKER_ID ?? 1) - 1) % 2) * PORTS_OF_A_WORKER;
+let nextPort = randomInt(PORTS_OF_A_WORKER);
 
-  return port;
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = firstPort + (nextPort++ % PORTS_OF_A_WORKER);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+
+    return port;
+  }
 }
 
 function required(name: string): string {

@@ -6,7 +6,18 @@ import { natsNames } from '../shared/names.js';
 import { journalReadRequest } from '../shared/journal-requests.js';
 import { authenticate, authenticateRequest } from './authors/authenticate.js';
 import type { Pool } from './database.js';
-import { readHead, readJournal } from './journal.js';
+import { readHead, readJournal, type StoredEntry } from './journal.js';
+
+/** Of entries in one reply: a NATS message holds 1 MiB, and JSON in JSON is longer than itself. */
+const MOST_CHARACTERS = 256 * 1024;
+
+/** As many of the first as fit into one reply, and one at least; who asked goes on after the last. */
+function fitting(entries: StoredEntry[]): StoredEntry[] {
+  let characters = 0;
+  const end = entries.findIndex(({ body }, i) => (characters += body.length) > MOST_CHARACTERS && i > 0);
+
+  return end === -1 ? entries : entries.slice(0, end);
+}
 
 export function startAnswers({ nats, pool, namespace, log }: { nats: Nats; pool: Pool; namespace: string; log: Logger }) {
   const names = natsNames(namespace);
@@ -29,7 +40,7 @@ export function startAnswers({ nats, pool, namespace, log }: { nats: Nats; pool:
     answer(names.journalHead, () => readHead(pool)),
     answer(names.journalRead, async (request) => {
       const { after, most } = journalReadRequest.parse(request);
-      return readJournal(pool, after, most);
+      return fitting(await readJournal(pool, after, most));
     }),
   ];
 

@@ -12,6 +12,7 @@ import { newId } from '../shared/ids.js';
 import type { Outcome } from '../shared/messages/command.js';
 import type { CommandName } from '../shared/messages/commands.js';
 import type { DomainEvent, EntryBody, Event } from '../shared/messages/event.js';
+import { schemaVersionOf } from '../shared/messages/upcast.js';
 import { Refused } from '../shared/refused.js';
 import type { CommandHandler } from './command-handler.js';
 import { commandHandlers } from './command-handlers.js';
@@ -73,7 +74,7 @@ export async function runBatch(database: Database, locks: string[], batch: Recei
       if (recorded.status === 'COMMITTED' && aggregate) recorded.version = aggregate.version;
       entries.push({
         entryId: newId(),
-        schemaVersion: 1,
+        schemaVersion: schemaVersionOf(event.type),
         aggregate,
         actorId,
         commandId: message.commandId,

@@ -10,8 +10,18 @@ import mysql, { type Connection, type ConnectionOptions } from 'mysql2/promise';
 import { authorEntity, passwordHashEntity } from './authors/author.js';
 import { cheepEntity } from './cheeps/cheep.js';
 import { followEntity } from './follows/follow.js';
+import { likeEntity } from './likes/like.js';
+import { notificationEntity, notificationListEntity } from './notifications/notification.js';
 
-export const entities = [authorEntity, passwordHashEntity, cheepEntity, followEntity];
+export const entities = [
+  authorEntity,
+  passwordHashEntity,
+  cheepEntity,
+  likeEntity,
+  followEntity,
+  notificationEntity,
+  notificationListEntity,
+];
 
 /** What both kinds of connections have in common; also what MikroORM expects of its driver. */
 const options = (url: string): ConnectionOptions => ({

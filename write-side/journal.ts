@@ -1,6 +1,5 @@
 /** The journal: everything that has happened, in one table, in commit order. Written by `batch.ts`, read here. */
 import type { RowDataPacket } from 'mysql2';
-import type { EntryBody } from '../shared/messages/event.js';
 
 /** A journal entry as it is stored and published: its body is JSON of an `EntryBody`. */
 export interface StoredEntry {
@@ -35,5 +34,3 @@ export async function readJournal(database: Queryable, after: number, most: numb
 
   return rows.map((row) => ({ ...(row as StoredEntry), position: Number(row.position) }));
 }
-
-export const bodyOf = (entry: StoredEntry): EntryBody => JSON.parse(entry.body) as EntryBody;

@@ -9,21 +9,18 @@
  * Nothing is remembered about what was published: on every connect, and after every failure, the stream is asked.
  */
 import { headers } from '@nats-io/transport-node';
-import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
-import { pause } from '../shared/follow.js';
 import { ensureStream, eventsStream, type Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
-import { HEADERS, lockNames, natsNames } from '../shared/names.js';
-import { connectAlone } from './database.js';
+import { HEADERS, lockNames, natsNames, type NatsNames } from '../shared/names.js';
 import { readHead, readJournal, type StoredEntry } from './journal.js';
 import { PARK, parkingRow } from './parked.js';
+import { publishInOrder } from './publish-in-order.js';
+import { takeTurns, type Turns, type TurnsOptions } from './turns.js';
 
-export interface Relay {
+export interface Relay extends Turns {
   /** What this process has just committed: published without being read again, when it comes next. */
   offer(epoch: string, entries: StoredEntry[]): void;
-  waitsFor(): string[];
-  stop(): Promise<void>;
 }
 
 export interface RelayOptions {
@@ -35,8 +32,6 @@ export interface RelayOptions {
 
 /** The head is looked at this often besides, in case a wake-up was lost. */
 const LOOK_MS = 200;
-/** Between tries to become the relay, or to connect again. */
-const RETRY_MS = 500;
 /** Entries published without waiting for their acknowledgements, at the most. */
 const MOST_IN_FLIGHT = 512;
 
@@ -47,9 +42,7 @@ export class JournalDiffersError extends Error {
 
 export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Relay {
   const names = natsNames(namespace);
-  const stopping = new AbortController();
-  const { signal } = stopping;
-  let trouble: string | null = 'its first look at the journal';
+  let isStopping = false;
   let wakeUp = () => undefined as void;
   let woken = false;
   const wake = () => {
@@ -64,7 +57,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
         clearTimeout(timer);
         resolve();
       };
-      if (signal.aborted) wakeUp();
+      if (isStopping) wakeUp();
     });
   /** In order; empty unless this is the process that relays. */
   let offered: StoredEntry[] = [];
@@ -80,36 +73,12 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
   };
   const subscription = nats.connection.subscribe(names.committed, { callback: wake });
 
-  const run = async () => {
-    while (!signal.aborted) {
-      let connection: Connection | null = null;
-      try {
-        connection = await connectAlone(mysqlUrl);
-        await work(connection);
-      } catch (error) {
-        trouble = (error as Error).message;
-        log.error({ err: error }, 'the relay stopped, and will try again');
-      }
-      connection?.destroy();
-      relaying = null;
-      offered = [];
-      if (!signal.aborted) await pause(RETRY_MS, signal);
-    }
-  };
-
-  /** Waits for its turn, then relays until something fails or it is to stop. */
-  const work = async (connection: Connection) => {
-    for (;;) {
-      const [[row]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [lockNames(namespace).relay]);
-      if (Number(row!.got) === 1) break;
-      trouble = null; // Another process relays, and this one stands by.
-      await pause(RETRY_MS, signal);
-      if (signal.aborted) return;
-    }
+  /** Relays until something fails or it is to stop. */
+  const work: TurnsOptions['work'] = async (connection, signal, isWell) => {
     const { epoch } = await readHead(connection);
     let { position: last, sequence } = await whereTheStreamStands(nats, connection, namespace, epoch, log);
     log.info({ epoch, position: last, sequence }, 'relaying');
-    trouble = null;
+    isWell();
     relaying = epoch;
     // What this process has just committed is at hand; the journal is read when woken by others, and now and then.
     for (let look = true; !signal.aborted;) {
@@ -120,7 +89,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
       // After the read: what was committed in a new epoch must not get into the stream of the old one.
       if (next.length === 0 && look && (await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
       if (entries.length > 0) {
-        await publish(nats, (type) => names.event(epoch, type), { position: last, sequence }, entries);
+        await publish(nats, names, epoch, { position: last, sequence }, entries);
         last = entries.at(-1)!.position;
         sequence += entries.length;
         look = next.length === 0;
@@ -130,7 +99,17 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
       }
     }
   };
-  const done = run();
+  const turns = takeTurns({
+    name: 'the relay',
+    lock: lockNames(namespace).relay,
+    mysqlUrl,
+    log,
+    work: (...turn) =>
+      work(...turn).finally(() => {
+        relaying = null;
+        offered = [];
+      }),
+  });
 
   return {
     offer: (epoch, entries) => {
@@ -139,12 +118,13 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
       offered = offered.length < MOST_IN_FLIGHT ? [...offered, ...entries] : [];
       wake();
     },
-    waitsFor: () => (trouble ? [`the relay (${trouble})`] : []),
+    waitsFor: turns.waitsFor,
     stop: async () => {
       subscription.unsubscribe();
-      stopping.abort();
+      isStopping = true;
+      const stopped = turns.stop();
       wake();
-      await done;
+      await stopped;
     },
   };
 }
@@ -157,7 +137,13 @@ interface Standing {
 }
 
 /** Where the stream stands, after making sure that it is this journal's, and parking what is not from a journal at all. */
-async function whereTheStreamStands(nats: Nats, connection: Connection, namespace: string, epoch: string, log: Logger): Promise<Standing> {
+export async function whereTheStreamStands(
+  nats: Nats,
+  connection: Connection,
+  namespace: string,
+  epoch: string,
+  log: Logger,
+): Promise<Standing> {
   const settings = eventsStream(natsNames(namespace), epoch);
   const { state, created } = await ensureStream(nats, settings);
   for (let sequence = state.last_seq; sequence >= Math.max(1, state.first_seq); sequence--) {
@@ -185,25 +171,15 @@ async function whereTheStreamStands(nats: Nats, connection: Connection, namespac
   return { position: 0, sequence: state.last_seq };
 }
 
-/** Publishes entries that follow each other, pipelined. @throws when any was not stored in its place */
-async function publish(nats: Nats, subject: (type: string) => string, last: Standing, entries: StoredEntry[]): Promise<void> {
-  const sent = entries.map((entry, i) => {
+/** Publishes entries that follow each other. @throws when any was not stored in its place */
+async function publish(nats: Nats, names: NatsNames, epoch: string, last: Standing, entries: StoredEntry[]): Promise<void> {
+  const messages = entries.map((entry, i) => {
     if (entry.position !== last.position + i + 1) throw new Error(`the journal has a gap before position ${entry.position}`);
     const h = headers();
     h.set(HEADERS.position, String(entry.position));
     h.set(HEADERS.entryId, entry.entryId);
 
-    // No message id: after a wiped tail the server would take a republished entry for a duplicate, and drop it.
-    return nats.js.publish(subject(entry.type), entry.body, { headers: h, expect: { lastSequence: last.sequence + i } });
+    return { subject: names.event(epoch, entry.type), body: entry.body, headers: h };
   });
-  // All must be settled before another try, else a straggler could meet it; then the first failure is the cause.
-  const results = await Promise.allSettled(sent);
-  const first = results.findIndex((result) => result.status === 'rejected');
-  if (first === -1) return;
-  // A message put in by hand can take the place of one entry just as the next one expects it: what was stored after a hole
-  // is taken out again, and published in its turn.
-  for (const result of results.slice(first)) {
-    if (result.status === 'fulfilled') await nats.jsm.streams.deleteMessage(result.value.stream, result.value.seq);
-  }
-  throw (results[first] as PromiseRejectedResult).reason;
+  await publishInOrder(nats, names.events(epoch), last.sequence, messages);
 }

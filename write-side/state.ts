@@ -8,12 +8,22 @@ import type { AggregateVersion, DomainEvent } from '../shared/messages/event.js'
 import { Author } from './authors/author.js';
 import { Cheep } from './cheeps/cheep.js';
 import { Follow, followId } from './follows/follow.js';
+import { Like, likeId } from './likes/like.js';
+import { Notification, NotificationList } from './notifications/notification.js';
 
 export interface Needs {
   authors?: string[];
   usernames?: string[];
+  /** Usernames whose authors must not be renamed before this is committed. */
+  heldUsernames?: string[];
   emails?: string[];
   cheeps?: (string | null)[];
+  /** Cheeps of others, which must not be deleted before this is committed. */
+  heldCheeps?: (string | null)[];
+  likes?: { likerId: string; cheepId: string }[];
+  notifications?: string[];
+  /** Of these authors. */
+  notificationLists?: string[];
   follows?: { followerId: string; followedId: string }[];
   /** Of these authors: how many they follow. */
   followingCounts?: string[];
@@ -26,11 +36,17 @@ export interface Query {
   take(rows: RowDataPacket[]): void;
 }
 
+/** A share lock: nobody changes the row before this transaction is over. (MySQL and MariaDB both know this form.) */
+const HOLD = 'LOCK IN SHARE MODE';
+
 export class State {
   readonly authors = new Map<string, Author>();
   readonly cheeps = new Map<string, Cheep>();
+  readonly notifications = new Map<string, Notification>();
+  readonly notificationLists = new Map<string, NotificationList>();
   private readonly byUsername = new Map<string, Author>();
   private readonly byEmail = new Map<string, Author>();
+  private readonly likes = new Map<string, Like>();
   private readonly follows = new Map<string, Follow>();
   private readonly followingCounts = new Map<string, number>();
 
@@ -41,7 +57,8 @@ export class State {
     const state = new State(em);
     const queries: Query[] = [];
     const ask = <T>(sql: string, pick: (n: Needs) => readonly (T | null)[] | undefined, take: (row: RowDataPacket) => void) => {
-      const values = [...new Set(needs.flatMap((n) => pick(n) ?? []))].filter((value) => value !== null);
+      // In order: whoever holds rows holds them in the same one.
+      const values = [...new Set(needs.flatMap((n) => pick(n) ?? []))].filter((value) => value !== null).toSorted();
       if (values.length > 0) queries.push({ sql, values: [values], take: (rows) => rows.forEach(take) });
     };
     const author = (row: RowDataPacket) => state.addAuthor(em.map(Author, row));
@@ -49,10 +66,24 @@ export class State {
     ask('SELECT * FROM authors WHERE id IN (?)', (n) => n.authors, author);
     ask('SELECT * FROM authors WHERE username IN (?)', (n) => n.usernames, author);
     ask('SELECT * FROM authors WHERE email IN (?)', (n) => n.emails, author);
+    ask(`SELECT * FROM authors WHERE username IN (?) ${HOLD}`, (n) => n.heldUsernames, author);
+    const cheep = (row: RowDataPacket) => state.cheeps.set(row.id as string, em.map(Cheep, row));
+    ask('SELECT * FROM cheeps WHERE id IN (?)', (n) => n.cheeps, cheep);
+    ask(`SELECT * FROM cheeps WHERE id IN (?) ${HOLD}`, (n) => n.heldCheeps, cheep);
     ask(
-      'SELECT * FROM cheeps WHERE id IN (?)',
-      (n) => n.cheeps,
-      (row) => state.cheeps.set(row.id as string, em.map(Cheep, row)),
+      'SELECT * FROM likes WHERE id IN (?)',
+      (n) => n.likes?.map((l) => likeId(l.likerId, l.cheepId)),
+      (row) => state.likes.set(row.id as string, em.map(Like, row)),
+    );
+    ask(
+      'SELECT * FROM notifications WHERE id IN (?)',
+      (n) => n.notifications,
+      (row) => state.notifications.set(row.id as string, em.map(Notification, row)),
+    );
+    ask(
+      'SELECT * FROM notification_lists WHERE author_id IN (?)',
+      (n) => n.notificationLists,
+      (row) => state.notificationLists.set(row.author_id as string, em.map(NotificationList, row)),
     );
     ask(
       'SELECT * FROM follows WHERE id IN (?)',
@@ -82,6 +113,10 @@ export class State {
     return this.follows.get(followId(followerId, followedId))?.active ?? false;
   }
 
+  isLiking(likerId: string, cheepId: string): boolean {
+    return this.likes.get(likeId(likerId, cheepId))?.active ?? false;
+  }
+
   followingCount(authorId: string): number {
     return this.followingCounts.get(authorId) ?? 0;
   }
@@ -95,11 +130,50 @@ export class State {
         this.addAuthor(author);
         return { type: 'Author', id: author.id, version: author.version };
       }
+      case 'AuthorProfileUpdated':
+      case 'AuthorUsernameChanged':
+      case 'AuthorEmailChanged': {
+        const author = this.authors.get(event.authorId)!;
+        this.removeHandles(author);
+        author.change(event);
+        this.addAuthor(author);
+        return { type: 'Author', id: author.id, version: author.version };
+      }
       case 'CheepPosted': {
         const cheep = Cheep.posted(event, at);
         this.em.persist(cheep);
         this.cheeps.set(cheep.id, cheep);
         return { type: 'Cheep', id: cheep.id, version: cheep.version };
+      }
+      case 'CheepEdited':
+      case 'CheepDeleted': {
+        const cheep = this.cheeps.get(event.cheepId)!;
+        if (event.type === 'CheepEdited') cheep.edit(event);
+        else cheep.delete();
+        return { type: 'Cheep', id: cheep.id, version: cheep.version };
+      }
+      case 'CheepLiked':
+      case 'CheepUnliked': {
+        const id = likeId(event.likerId, event.cheepId);
+        const like = this.likes.get(id) ?? Like.of(event.likerId, event.cheepId);
+        like.become(event.type === 'CheepLiked');
+        this.em.persist(like);
+        this.likes.set(id, like);
+        return { type: 'Like', id, version: like.version };
+      }
+      case 'AuthorNotified': {
+        const notification = Notification.of(event);
+        const list = this.notificationLists.get(event.recipientId) ?? NotificationList.empty(event.recipientId);
+        list.add(event);
+        this.em.persist([notification, list]);
+        this.notifications.set(notification.id, notification);
+        this.notificationLists.set(list.authorId, list);
+        return { type: 'Notifications', id: list.authorId, version: list.version };
+      }
+      case 'NotificationsRead': {
+        const list = this.notificationLists.get(event.authorId)!;
+        list.read(event);
+        return { type: 'Notifications', id: list.authorId, version: list.version };
       }
       case 'AuthorFollowed':
       case 'AuthorUnfollowed': {
@@ -113,6 +187,11 @@ export class State {
         return { type: 'Follow', id, version: follow.version };
       }
     }
+  }
+
+  private removeHandles(author: Author): void {
+    this.byUsername.delete(author.username.toLowerCase());
+    this.byEmail.delete(author.email);
   }
 
   private addAuthor(author: Author): void {

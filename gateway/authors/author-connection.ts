@@ -1,8 +1,11 @@
 import type { GraphQLResolveInfo } from 'graphql';
-import { Ctx, Field, FieldResolver, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
+import { Ctx, Field, FieldResolver, Int, ObjectType, Resolver, Root } from 'type-graphql';
+import type { AuthorRow } from '../../read-side/authors/query.js';
+import type { Page, PageRequest } from '../../read-side/list.js';
 import type { Context } from '../context.js';
-import { PageInfo, type Listed, type ListedPage } from '../pages.js';
-import { Author, requireAuthor } from './author.js';
+import type { Loaded } from '../loaders.js';
+import { exactPage, PageInfo, rowOf, type Listed, type ListedPage, type ReadList } from '../pages.js';
+import { Author, toAuthor } from './author.js';
 
 @ObjectType()
 export class AuthorEdge {
@@ -19,23 +22,33 @@ export class AuthorConnection {
   totalCount!: number;
 }
 
+export type ListedAuthors = ListedPage<Loaded<AuthorRow>>;
+
+/** A page of a list of authors, and their rows. `info` is of the connection's field; `read` reads the page as of `floor` or later. */
+export const authorPage = (
+  context: Context,
+  info: GraphQLResolveInfo,
+  request: PageRequest,
+  read: (floor: number) => Promise<ReadList<Page>>,
+): Promise<ListedAuthors> => exactPage(info, request, read, (id, floor, selected) => context.loaders.findAuthor(id, floor, selected));
+
 @Resolver(() => AuthorEdge)
 export class AuthorEdgeResolver {
   @FieldResolver(() => Author)
-  node(@Root() { id, floor }: Listed, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
-    return requireAuthor(context, id, floor, info);
+  node(@Root() item: Listed<Loaded<AuthorRow>>, @Ctx() context: Context) {
+    return toAuthor(rowOf(item), context.viewerId);
   }
 }
 
 @Resolver(() => AuthorConnection)
 export class AuthorConnectionResolver {
   @FieldResolver(() => [AuthorEdge])
-  edges(@Root() page: ListedPage) {
+  edges(@Root() page: ListedAuthors) {
     return page.items;
   }
 
   @FieldResolver(() => [Author])
-  nodes(@Root() page: ListedPage, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
-    return Promise.all(page.items.map(({ id, floor }) => requireAuthor(context, id, floor, info)));
+  nodes(@Root() page: ListedAuthors, @Ctx() context: Context) {
+    return page.items.map((item) => toAuthor(rowOf(item), context.viewerId));
   }
 }

@@ -1,4 +1,4 @@
-import { Args, Ctx, Field, FieldResolver, Int, ObjectType, Resolver, Root } from 'type-graphql';
+import { Args, Ctx, Field, FieldResolver, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
 import type { GraphQLResolveInfo } from 'graphql';
 import {
   AUTHOR_PARTS,
@@ -9,18 +9,19 @@ import {
   readFollowing,
   type AuthorRow,
 } from '../../read-side/authors/query.js';
+import type { PageRequest } from '../../read-side/list.js';
 import type { Loaded } from '../loaders.js';
-import { CheepConnection, cheepConnection } from '../cheeps/cheep-connection.js';
+import { CheepConnection, cheepConnection, cheepPage } from '../cheeps/cheep-connection.js';
 import type { Context } from '../context.js';
 import { Node } from '../node.js';
-import { listedPage, PageArgs, pageRequest, type ListedPage } from '../pages.js';
+import { PageArgs, pageRequest } from '../pages.js';
 import { CalendarDate, DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
-import { AuthorConnection } from './author-connection.js';
+import { AuthorConnection, authorPage } from './author-connection.js';
 
 @ObjectType({ implements: Node })
 export class Author extends Node {
-  @Field(() => Int)
+  @Field(() => Int, { description: 'Counts its changes, from 1.' })
   version!: number;
 
   @Field()
@@ -105,30 +106,31 @@ export async function requireAuthor(context: Context, id: string, floor: number,
 @Resolver(() => Author)
 export class AuthorResolver {
   @FieldResolver(() => AuthorConnection)
-  followers(@Root() author: Author, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<ListedPage> {
-    return readPage(context, author, page, readFollowers);
+  followers(@Root() author: Author, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    const request = pageRequest(args);
+
+    return authorPage(context, info, request, readList(context, author, request, readFollowers));
   }
 
   @FieldResolver(() => AuthorConnection)
-  following(@Root() author: Author, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context): Promise<ListedPage> {
-    return readPage(context, author, page, readFollowing);
+  following(@Root() author: Author, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    const request = pageRequest(args);
+
+    return authorPage(context, info, request, readList(context, author, request, readFollowing));
   }
 
   @FieldResolver(() => CheepConnection)
-  async cheeps(@Root() author: Author, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
-    return cheepConnection(await readPage(context, author, page, readCheepsOfAuthor));
+  async cheeps(@Root() author: Author, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    const request = pageRequest(args);
+
+    return cheepConnection(await cheepPage(context, info, request, readList(context, author, request, readCheepsOfAuthor)));
   }
 }
 
-async function readPage(context: Context, author: Author, args: PageArgs, read: typeof readFollowers): Promise<ListedPage> {
-  const request = pageRequest(args);
-  const { reads } = context.services;
-  const { value, applied } = await reads.read(
-    context.consistency,
-    authorShard(author.id, reads.space),
-    (redis, space) => read(redis, space, author.id, request),
-    { floor: author.floor },
-  );
-
-  return listedPage(value, request, applied);
-}
+/** How to read a page of one of the author's lists, as of `floor` or later. */
+const readList =
+  ({ consistency, services: { reads } }: Context, author: Author, request: PageRequest, read: typeof readFollowers) =>
+  (floor: number) =>
+    reads.read(consistency, authorShard(author.id, reads.space), (redis, space) => read(redis, space, author.id, request), {
+      floor: Math.max(author.floor, floor),
+    });

@@ -31,7 +31,7 @@ const MOST_CHARACTERS = 512;
 
 @Resolver(() => LogInPayload)
 export class LogInMutation {
-  @Mutation(() => LogInPayload)
+  @Mutation(() => LogInPayload, { description: 'Begins a session: in the answer, and in a cookie.' })
   async logIn(@Arg('input') { usernameOrEmail, password }: LogInInput, @Ctx() context: Context): Promise<LogInPayload> {
     const { passwords, sessions } = context.services;
     // As they are sent: NFC may be longer than what was typed.
@@ -47,7 +47,7 @@ export class LogInMutation {
     return Object.assign(new LogInPayload(), { session: session || null, userErrors, authorId });
   }
 
-  @Mutation(() => Boolean)
+  @Mutation(() => Boolean, { description: 'Clears the cookie. An access token goes on until it expires.' })
   logOut(@Ctx() context: Context): boolean {
     context.viewerId = null;
     context.transport?.setSession(null);

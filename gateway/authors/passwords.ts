@@ -29,8 +29,17 @@ export class Passwords {
 
   /** Whose name (or e-mail address) and password these are; null for nobody's. @throws OVERLOADED, UNAVAILABLE */
   authenticate(usernameOrEmail: string, password: string): Promise<string | null> {
+    return this.ask({ usernameOrEmail: usernameOrEmail.normalize('NFC') }, password);
+  }
+
+  /** Is this the password of that author? @throws OVERLOADED, UNAVAILABLE */
+  async verify(authorId: string, password: string): Promise<boolean> {
+    return (await this.ask({ authorId }, password)) === authorId;
+  }
+
+  private ask(who: { usernameOrEmail: string } | { authorId: string }, password: string): Promise<string | null> {
     return this.bounded(async () => {
-      const request = JSON.stringify({ usernameOrEmail: usernameOrEmail.normalize('NFC'), password: password.normalize('NFC') });
+      const request = JSON.stringify({ ...who, password: password.normalize('NFC') });
       try {
         const message = await this.nats.connection.request(natsNames(this.namespace).authenticate, request, { timeout: TIMEOUT_MS });
 

@@ -53,7 +53,7 @@ const NOT_YET_HASHED = '$argon2id$';
 
 @Resolver(() => SignUpPayload)
 export class SignUpMutation {
-  @Mutation(() => SignUpPayload)
+  @Mutation(() => SignUpPayload, { description: 'Makes the author, and begins its first session.' })
   async signUp(@Arg('input') input: SignUpInput, @Ctx() context: Context): Promise<SignUpPayload> {
     const { passwords, sessions } = context.services;
     const password = passwordRule.safeParse(input.password);
@@ -75,7 +75,7 @@ export class SignUpMutation {
     });
     const isIn = receipt.status === 'COMMITTED' || receipt.status === 'PROJECTED';
     // A retry is given a session only like anybody who signs in: for the password.
-    const mayEnter = isIn && (!receipt.replayed || (await passwords.authenticate(input.email, input.password)) === authorId);
+    const mayEnter = isIn && (!receipt.replayed || (await passwords.verify(authorId, input.password)));
     const session = mayEnter ? await sessions.issue(authorId) : null;
     if (session) {
       context.viewerId = authorId;

@@ -1,8 +1,11 @@
 import type { GraphQLResolveInfo } from 'graphql';
-import { Ctx, Field, FieldResolver, Info, ObjectType, Resolver, Root } from 'type-graphql';
+import { Ctx, Field, FieldResolver, ObjectType, Resolver, Root } from 'type-graphql';
+import type { CheepRow } from '../../read-side/cheeps/query.js';
+import type { Page, PageRequest } from '../../read-side/list.js';
 import type { Context } from '../context.js';
-import { PageInfo, type Listed, type ListedPage } from '../pages.js';
-import { Cheep, requireCheep } from './cheep.js';
+import type { Loaded } from '../loaders.js';
+import { exactPage, PageInfo, rowOf, type Listed, type ListedPage, type ReadList } from '../pages.js';
+import { Cheep, toCheep } from './cheep.js';
 
 @ObjectType()
 export class CheepEdge {
@@ -22,15 +25,32 @@ export class CheepConnection {
   resumeCursor!: string | null;
 }
 
-export type ListedCheeps = ListedPage & { resumeCursor: string | null };
+type ListedCheep = Listed<Loaded<CheepRow>>;
+export type ListedCheeps = ListedPage<Loaded<CheepRow>> & { resumeCursor: string | null };
 
-export const cheepConnection = (page: ListedPage, resumeCursor: string | null = null): ListedCheeps => ({ ...page, resumeCursor });
+/**
+ * A page of a list of cheeps, and their rows: all of them live. `info` is of the connection's field.
+ * @param read the page, as of `floor` or later
+ * @throws as `readExactly`
+ */
+export const cheepPage = (
+  context: Context,
+  info: GraphQLResolveInfo,
+  request: PageRequest,
+  read: (floor: number) => Promise<ReadList<Page>>,
+): Promise<ListedPage<Loaded<CheepRow>>> =>
+  exactPage(info, request, read, (id, floor, selected) => context.loaders.findCheep(id, floor, selected));
+
+export const cheepConnection = (page: ListedPage<Loaded<CheepRow>>, resumeCursor: string | null = null): ListedCheeps => ({
+  ...page,
+  resumeCursor,
+});
 
 @Resolver(() => CheepEdge)
 export class CheepEdgeResolver {
   @FieldResolver(() => Cheep)
-  node(@Root() { id, floor }: Listed, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
-    return requireCheep(context, id, floor, info);
+  node(@Root() item: ListedCheep, @Ctx() context: Context) {
+    return toCheep(rowOf(item), context.viewerId);
   }
 }
 
@@ -42,7 +62,7 @@ export class CheepConnectionResolver {
   }
 
   @FieldResolver(() => [Cheep])
-  nodes(@Root() page: ListedCheeps, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
-    return Promise.all(page.items.map(({ id, floor }) => requireCheep(context, id, floor, info)));
+  nodes(@Root() page: ListedCheeps, @Ctx() context: Context) {
+    return page.items.map((item) => toCheep(rowOf(item), context.viewerId));
   }
 }

@@ -1,18 +1,22 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Args, createUnionType, Ctx, Field, FieldResolver, ID, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
-import { CHEEP_PARTS, cheepShard, readCheeps, readReplies, type CheepRow } from '../../read-side/cheeps/query.js';
+import { cheepShard, readCheepVersion, readReplies, type CheepRow } from '../../read-side/cheeps/query.js';
+import { MOST_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
+import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import type { Context } from '../context.js';
+import { GoneMeanwhile } from '../errors.js';
 import type { Loaded } from '../loaders.js';
 import { Node } from '../node.js';
-import { listedPage, PageArgs, pageRequest } from '../pages.js';
+import { PageArgs, pageRequest } from '../pages.js';
+import { resumeCursor } from '../resume-cursor.js';
 import { DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
-import { CheepConnection, cheepConnection } from './cheep-connection.js';
+import { CheepConnection, cheepConnection, cheepPage } from './cheep-connection.js';
 
 @ObjectType({ implements: Node })
 export class Cheep extends Node {
-  @Field(() => Int)
+  @Field(() => Int, { description: 'Counts its changes, from 1.' })
   version!: number;
 
   @Field()
@@ -27,7 +31,7 @@ export class Cheep extends Node {
   @Field(() => Int)
   likesCount!: number;
 
-  @Field(() => Boolean, { nullable: true })
+  @Field(() => Boolean, { nullable: true, description: 'Null when nobody is signed in.' })
   likedByViewer!: boolean | null;
 
   @Field(() => Int)
@@ -35,7 +39,21 @@ export class Cheep extends Node {
 
   authorId!: string;
   inReplyToId!: string | null;
+  threadId!: string;
+  mentionedAt!: MentionedAt[];
   /** What is read for it is as of this position or later. */
+  floor!: number;
+}
+
+@ObjectType({ description: 'An author who is named in a message, and where: UTF-16 code units, `end` exclusive; the @ is inside.' })
+export class Mention {
+  @Field(() => Int)
+  start!: number;
+
+  @Field(() => Int)
+  end!: number;
+
+  authorId!: string;
   floor!: number;
 }
 
@@ -47,42 +65,41 @@ export class DeletedCheep {
 
 export const Reply = createUnionType({ name: 'Reply', types: () => [Cheep, DeletedCheep] as const });
 
-export function toCheep({ inReplyTo, ...row }: Loaded<CheepRow>, viewerId: string | null): Cheep {
+export function toCheep({ inReplyTo, mentions, ...row }: Loaded<CheepRow>, viewerId: string | null): Cheep {
   return Object.assign(new Cheep(), {
     ...row,
     postedAt: new Date(row.postedAt),
     editedAt: row.editedAt === null ? null : new Date(row.editedAt),
     inReplyToId: inReplyTo,
-    // There are no likes yet.
-    likesCount: 0,
-    likedByViewer: viewerId === null ? null : false,
+    mentionedAt: mentions,
+    likedByViewer: viewerId === null ? null : row.likedByViewer,
   });
 }
 
-/** The cheep with this id, as of `floor` or later; null when there is none. `info` is of the field that it stands in. */
+/** The cheep with this id, as of `floor` or later; null when there is none, or no longer. `info` is of the field that it stands in. */
 export async function loadCheep(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
   const row = await context.loaders.cheep(id, floor, selectedFields(info));
 
   return row && toCheep(row, context.viewerId);
 }
 
-/** As `loadCheep`, after waiting until the cheep is there and has this version at least. */
+/** As `loadCheep`, after waiting until the cheep has this version at least: a deletion makes one too. */
 export async function awaitCheep(context: Context, id: string, minVersion: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
   const { reads } = context.services;
-  const shard = cheepShard(id, reads.space);
-  const selected = selectedFields(info);
-  const parts = new Set(CHEEP_PARTS.filter((part) => selected.has(part)));
-  const { value } = await reads.read(context.consistency, shard, (redis, space) => readCheeps(redis, space, shard, [id], parts), {
-    accept: ([row]) => (row?.version ?? 0) >= minVersion,
-  });
+  const { applied } = await reads.read(
+    context.consistency,
+    cheepShard(id, reads.space),
+    (redis, space) => readCheepVersion(redis, space, id),
+    { accept: (version) => version >= minVersion },
+  );
 
-  return value[0] ? toCheep({ ...value[0], floor: 0 }, context.viewerId) : null;
+  return loadCheep(context, id, applied, info);
 }
 
-/** As `loadCheep`, where there must be one. */
-export async function requireCheep(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Cheep> {
+/** The cheep that a frame of a subscription is about. @throws GoneMeanwhile when it was deleted after that */
+export async function cheepOfFrame(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Cheep> {
   const cheep = await loadCheep(context, id, floor, info);
-  if (!cheep) throw new Error(`cheep ${id} is in a list as of position ${floor}, and has no row`);
+  if (!cheep) throw new GoneMeanwhile(`cheep ${id} was deleted after position ${floor}`);
 
   return cheep;
 }
@@ -103,22 +120,64 @@ export class CheepResolver {
     @Ctx() context: Context,
     @Info() info: GraphQLResolveInfo,
   ): Promise<Cheep | DeletedCheep | null> {
-    if (inReplyToId === null) return null;
-
-    return (await loadCheep(context, inReplyToId, floor, info)) ?? Object.assign(new DeletedCheep(), { id: inReplyToId });
+    return inReplyToId === null ? null : loadReply(context, inReplyToId, floor, info);
   }
 
-  @FieldResolver(() => CheepConnection)
-  async replies(@Root() { id, floor }: Cheep, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context) {
-    const request = pageRequest(args);
+  @FieldResolver(() => [Reply], {
+    description: `From the start of the thread to the cheep before this one: the nearest ${MOST_ANCESTORS}, past deleted ones.`,
+    complexity: ({ childComplexity }) => 1 + MOST_ANCESTORS * childComplexity,
+  })
+  async ancestors(
+    @Root() { id, inReplyToId, threadId, floor }: Cheep,
+    @Ctx() context: Context,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<(typeof Reply)[]> {
+    if (inReplyToId === null) return [];
     const { reads } = context.services;
     const { value, applied } = await reads.read(
       context.consistency,
-      cheepShard(id, reads.space),
-      (redis, space) => readReplies(redis, space, id, request),
+      threadShard(threadId, reads.space),
+      (redis, space) => readAncestors(redis, space, threadId, id),
       { floor },
     );
 
-    return cheepConnection(listedPage(value, request, applied));
+    return Promise.all(value.map((ancestorId) => loadReply(context, ancestorId, applied, info)));
   }
+
+  @FieldResolver(() => [Mention], {
+    description: 'Who is named with @ in the message: the first 20 names, as far as they were somebody’s when it was written.',
+    complexity: ({ childComplexity }) => 1 + 20 * childComplexity,
+  })
+  mentions(@Root() { mentionedAt, floor }: Cheep): Mention[] {
+    return mentionedAt.map((mention) => Object.assign(new Mention(), mention, { floor }));
+  }
+
+  @FieldResolver(() => CheepConnection)
+  async replies(
+    @Root() { id, floor }: Cheep,
+    @Args(() => PageArgs) args: PageArgs,
+    @Ctx() context: Context,
+    @Info() info: GraphQLResolveInfo,
+  ) {
+    const request = pageRequest(args);
+    const { reads } = context.services;
+    const shard = cheepShard(id, reads.space);
+    const page = await cheepPage(context, info, request, (from) =>
+      reads.read(context.consistency, shard, (redis, space) => readReplies(redis, space, id, request), { floor: Math.max(floor, from) }),
+    );
+
+    return cheepConnection(page, resumeCursor(reads.space.epoch, { position: page.applied, index: null }));
+  }
+}
+
+@Resolver(() => Mention)
+export class MentionResolver {
+  @FieldResolver(() => Author)
+  author(@Root() { authorId, floor }: Mention, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    return requireAuthor(context, authorId, floor, info);
+  }
+}
+
+async function loadReply(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<typeof Reply> {
+  return (await loadCheep(context, id, floor, info)) ?? Object.assign(new DeletedCheep(), { id });
 }

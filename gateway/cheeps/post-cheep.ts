@@ -25,7 +25,7 @@ export class PostCheepPayload extends CommandPayload {
 
 @Resolver(() => PostCheepPayload)
 export class PostCheepMutation {
-  @Mutation(() => PostCheepPayload)
+  @Mutation(() => PostCheepPayload, { description: 'A cheep, or with `inReplyTo` the answer to one.' })
   async postCheep(@Arg('input') input: PostCheepInput, @Ctx() context: Context): Promise<PostCheepPayload> {
     const authorId = context.signedIn();
     let cheepId = '';

@@ -1,9 +1,11 @@
-import { Arg, Ctx, Field, ID, ObjectType, Query, Resolver } from 'type-graphql';
-import { commandShard, readCommand } from '../../read-side/commands/query.js';
+import { Arg, Ctx, Field, ID, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
+import { commandShard, readCommand, type CommandRow } from '../../read-side/commands/query.js';
+import { shardName } from '../../read-side/shard.js';
 import { REASONS } from '../../shared/refused.js';
 import { id as idRule } from '../../shared/rules.js';
 import { CommandStatus, UserError } from '../command-payload.js';
 import type { Context } from '../context.js';
+import { fault } from '../errors.js';
 import { DateTime } from '../scalars.js';
 
 @ObjectType({ description: 'What came of a command; readable by its sender alone.' })
@@ -14,7 +16,7 @@ export class Command {
   @Field()
   name!: string;
 
-  @Field(() => CommandStatus)
+  @Field(() => CommandStatus, { description: 'COMMITTED or REJECTED: what is not settled yet is not told of.' })
   status!: CommandStatus;
 
   @Field(() => [UserError])
@@ -24,26 +26,104 @@ export class Command {
   settledAt!: Date | null;
 }
 
+function toCommand({ id, name, refusal, settledAt }: CommandRow): Command {
+  return Object.assign(new Command(), {
+    id,
+    name,
+    status: refusal ? 'REJECTED' : 'COMMITTED',
+    userErrors: refusal ? [{ ...refusal, message: REASONS[refusal.code] }] : [],
+    settledAt: new Date(settledAt),
+  });
+}
+
+async function read(context: Context, senderId: string, id: string): Promise<CommandRow | null> {
+  const { reads } = context.services;
+  const { value } = await reads.read(context.consistency, commandShard(senderId, reads.space), (redis, space) =>
+    readCommand(redis, space, senderId, id),
+  );
+
+  return value;
+}
+
+/**
+ * One frame, as soon as the command is settled. What waits in the stream has left no trace in any projection yet, so until
+ * then there is nothing to tell: the sender has the receipt that says ACCEPTED.
+ * @throws UNAUTHENTICATED, BAD_USER_INPUT, and as any read
+ */
+async function settled(givenId: string, context: Context): Promise<AsyncIterableIterator<CommandRow>> {
+  const senderId = context.signedIn();
+  const known = idRule.safeParse(givenId);
+  if (!known.success) throw fault('BAD_USER_INPUT', 'This is no command’s id.', { argument: 'id' });
+  const { reads, progress, log } = context.services;
+  let isOver = false;
+  let wake = () => undefined as void;
+  let hasMoved = false;
+  const over = () => {
+    isOver = true;
+    stopListening();
+    wake();
+  };
+  // Before the first read: what is applied between the two would never be heard of.
+  const stopListening = progress.listen(shardName(commandShard(senderId, reads.space)), () => {
+    hasMoved = true;
+    wake();
+  });
+  let row = await read(context, senderId, known.data).catch((error: unknown) => {
+    over();
+    throw error;
+  });
+
+  const frames: AsyncIterableIterator<CommandRow> = {
+    next: async () => {
+      while (!row && !isOver) {
+        if (!hasMoved) await new Promise<void>((resolve) => (wake = resolve));
+        hasMoved = false;
+        if (!isOver) {
+          row = await read(context.fresh(), senderId, known.data).catch((error: unknown) => {
+            // Progress is told again every second, and with it this is.
+            log.warn({ err: error, commandId: known.data }, 'could not look what came of a command');
+            return null;
+          });
+        }
+      }
+      if (isOver || !row) return { value: undefined, done: true };
+      over();
+
+      return { value: row, done: false };
+    },
+    return: async () => {
+      over();
+
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]: () => frames,
+  };
+
+  return frames;
+}
+
 @Resolver()
 export class CommandQueries {
-  @Query(() => Command, { nullable: true })
+  @Query(() => Command, { nullable: true, description: 'Null for what was never received, is not settled yet, or is somebody else’s.' })
   async command(@Arg('id', () => ID) id: string, @Ctx() context: Context): Promise<Command | null> {
     const known = idRule.safeParse(id);
     const { viewerId } = context;
     if (!known.success || !viewerId) return null;
-    const { reads } = context.services;
-    const { value } = await reads.read(context.consistency, commandShard(viewerId, reads.space), (redis, space) =>
-      readCommand(redis, space, viewerId, known.data),
-    );
-    if (!value) return null;
-    const { refusal } = value;
+    const row = await read(context, viewerId, known.data);
 
-    return Object.assign(new Command(), {
-      id: value.id,
-      name: value.name,
-      status: refusal ? 'REJECTED' : 'COMMITTED',
-      userErrors: refusal ? [{ ...refusal, message: REASONS[refusal.code] }] : [],
-      settledAt: new Date(value.settledAt),
-    });
+    return row && toCommand(row);
+  }
+}
+
+@Resolver()
+export class CommandSubscription {
+  @Subscription(() => Command, {
+    description: 'What came of a command of one’s own, as soon as it is settled; then it ends.',
+    subscribe: ({ args, context }) => settled((args as { id: string }).id, context as Context),
+  })
+  command(@Arg('id', () => ID) _id: string, @Root() row: CommandRow, @Ctx() context: Context): Command {
+    context.consistency.saw(row.position, 0);
+
+    return toCommand(row);
   }
 }

@@ -19,7 +19,7 @@ export class FollowAuthorPayload extends CommandPayload {
 
 @Resolver(() => FollowAuthorPayload)
 export class FollowAuthorMutation {
-  @Mutation(() => FollowAuthorPayload)
+  @Mutation(() => FollowAuthorPayload, { description: 'Up to 5,000. To follow whom one follows has no effect.' })
   async followAuthor(@Arg('input') input: FollowAuthorInput, @Ctx() context: Context): Promise<FollowAuthorPayload> {
     const followerId = context.signedIn();
     const receipt = await runCommand(context, FollowAuthor, input, {

@@ -19,7 +19,7 @@ export class UnfollowAuthorPayload extends CommandPayload {
 
 @Resolver(() => UnfollowAuthorPayload)
 export class UnfollowAuthorMutation {
-  @Mutation(() => UnfollowAuthorPayload)
+  @Mutation(() => UnfollowAuthorPayload, { description: 'To unfollow whom one does not follow has no effect.' })
   async unfollowAuthor(@Arg('input') input: UnfollowAuthorInput, @Ctx() context: Context): Promise<UnfollowAuthorPayload> {
     const followerId = context.signedIn();
     const receipt = await runCommand(context, UnfollowAuthor, input, {

@@ -1,33 +1,13 @@
 /** The timeline, live. */
 import type { GraphQLResolveInfo } from 'graphql';
-import {
-  Arg,
-  Ctx,
-  Field,
-  FieldResolver,
-  ID,
-  Info,
-  InterfaceType,
-  ObjectType,
-  registerEnumType,
-  Resolver,
-  Root,
-  Subscription,
-} from 'type-graphql';
-import { Cheep, requireCheep } from '../cheeps/cheep.js';
+import { Arg, Ctx, Field, FieldResolver, ID, Info, InterfaceType, ObjectType, Resolver, Root, Subscription } from 'type-graphql';
+import { Cheep, cheepOfFrame } from '../cheeps/cheep.js';
 import type { Context } from '../context.js';
 import { fault } from '../errors.js';
-import { parseResumeCursor, resumeCursor } from './resume-cursor.js';
+import { ResetReason } from '../feed.js';
+import { parseResumeCursor, resumeCursor } from '../resume-cursor.js';
 import { readerOf } from './timeline.js';
-import type { Frame, ResetReason as ResetReasonName } from './timeline-feed.js';
-
-export const ResetReason = {
-  FOLLOWED: 'FOLLOWED',
-  UNFOLLOWED: 'UNFOLLOWED',
-  CURSOR_TOO_OLD: 'CURSOR_TOO_OLD',
-  TOO_SLOW: 'TOO_SLOW',
-} satisfies { [Name in ResetReasonName]: Name };
-registerEnumType(ResetReason, { name: 'ResetReason' });
+import type { TimelineFrame } from './timeline-feed.js';
 
 @InterfaceType({ description: 'Everything after its cursor, each change once and in order.' })
 export abstract class TimelineEvent {
@@ -62,14 +42,14 @@ export class CheepRemoved extends TimelineEvent {
 })
 export class TimelineReset extends TimelineEvent {
   @Field(() => ResetReason)
-  reason!: ResetReasonName;
+  reason!: ResetReason;
 }
 
 @Resolver(() => CheepAdded)
 export class CheepAddedResolver {
   @FieldResolver(() => Cheep)
   cheep(@Root() { cheepId, floor }: CheepAdded, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
-    return requireCheep(context, cheepId, floor, info);
+    return cheepOfFrame(context, cheepId, floor, info);
   }
 }
 
@@ -77,7 +57,7 @@ export class CheepAddedResolver {
 export class CheepEditedResolver {
   @FieldResolver(() => Cheep)
   cheep(@Root() { cheepId, floor }: CheepEdited, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
-    return requireCheep(context, cheepId, floor, info);
+    return cheepOfFrame(context, cheepId, floor, info);
   }
 }
 
@@ -87,7 +67,7 @@ interface TimelineArgs {
 }
 
 /** @throws UNAUTHENTICATED, BAD_USER_INPUT, NOT_CAUGHT_UP */
-async function follow({ authorId, after }: TimelineArgs, context: Context): Promise<AsyncIterableIterator<Frame>> {
+async function follow({ authorId, after }: TimelineArgs, context: Context): Promise<AsyncIterableIterator<TimelineFrame>> {
   const readerId = readerOf(authorId, context);
   if (readerId === null) throw fault('BAD_USER_INPUT', 'This is nobody’s id.', { argument: 'authorId' });
 
@@ -100,7 +80,7 @@ export class TimelineSubscription {
   timeline(
     @Arg('authorId', () => ID, { nullable: true }) _authorId: string | null | undefined,
     @Arg('after', () => String, { nullable: true }) _after: string | null | undefined,
-    @Root() frame: Frame,
+    @Root() frame: TimelineFrame,
     @Ctx() context: Context,
   ): TimelineEvent {
     const { consistency, services } = context;
@@ -111,6 +91,10 @@ export class TimelineSubscription {
         return Object.assign(new TimelineLive(), { cursor });
       case 'added':
         return Object.assign(new CheepAdded(), { cursor, cheepId: frame.cheepId, floor: frame.at.position });
+      case 'edited':
+        return Object.assign(new CheepEdited(), { cursor, cheepId: frame.cheepId, floor: frame.at.position });
+      case 'removed':
+        return Object.assign(new CheepRemoved(), { cursor, cheepId: frame.cheepId });
       case 'reset':
         return Object.assign(new TimelineReset(), { cursor, reason: frame.reason });
     }

@@ -3,18 +3,18 @@
  *
  * | key                  | what                                                                      |
  * |----------------------|---------------------------------------------------------------------------|
- * | author:ID            | hash; `profile`: JSON of an `AuthorProfile` without its id                |
+ * | author:ID            | hash; the fields of an `AuthorProfile`; what is null is absent            |
  * | username:NAME        | the id of the author with this username, in lower case                    |
  * | followers:ID         | sorted set of packed author ids, by the position of the follow            |
  * | following:ID         | likewise                                                                  |
- * | cheeps:ID            | sorted set of packed cheep ids, by the position of the post               |
+ * | cheeps:ID            | sorted set of packed ids of live cheeps, by the position of the post      |
  */
 import type { Redis } from 'ioredis';
 import type { Profile } from '../../shared/messages/author.js';
 import { askPage, decodePage, type Page, type PageRequest } from '../list.js';
-import { packId, readShard, shardOf, type Snapshot, type Shard, type Space } from '../shard.js';
+import { packId, readShard, shardOf, unpackId, type Snapshot, type Shard, type Space } from '../shard.js';
 
-export const AUTHORS = { name: 'authors', version: 1 };
+export const AUTHORS = { name: 'authors', version: 2 };
 
 export const authorKey = (id: string) => `author:${id}`;
 export const usernameKey = (username: string) => `username:${username.toLowerCase()}`;
@@ -29,6 +29,13 @@ export interface AuthorProfile extends Profile {
   email: string;
   signedUpAt: string;
 }
+
+/** In the order in which they are read. An event writes only those that it knows. */
+const FIELDS = [
+  ...(['version', 'username', 'email', 'signedUpAt'] as const),
+  ...(['name', 'biography', 'location', 'website', 'birthDate'] as const satisfies (keyof Profile)[]),
+];
+export type AuthorField = (typeof FIELDS)[number];
 
 /** What else can be asked about an author in the same read. */
 export const AUTHOR_PARTS = ['followersCount', 'followingCount', 'cheepsCount', 'isFollowedByViewer'] as const;
@@ -61,7 +68,7 @@ export function readAuthors(
     shard,
     (multi, key) => {
       for (const id of ids) {
-        multi.hget(key(authorKey(id)), 'profile');
+        multi.hmget(key(authorKey(id)), ...FIELDS);
         for (const part of asked) {
           if (part === 'followersCount') multi.zcard(key(followersKey(id)));
           if (part === 'followingCount') multi.zcard(key(followingKey(id)));
@@ -72,9 +79,10 @@ export function readAuthors(
     },
     (replies) =>
       ids.map((id, i) => {
-        const [profile, ...values] = replies.slice(i * (1 + asked.length), (i + 1) * (1 + asked.length));
+        const [fields, ...values] = replies.slice(i * (1 + asked.length), (i + 1) * (1 + asked.length));
+        const profile = decodeProfile(id, fields as (string | null)[]);
         if (profile === null) return null;
-        const row: AuthorRow = { id, ...(JSON.parse(profile as string) as Omit<AuthorProfile, 'id'>), isFollowedByViewer: null };
+        const row: AuthorRow = { ...profile, isFollowedByViewer: null };
         asked.forEach((part, j) => {
           if (part === 'isFollowedByViewer') row[part] = values[j] !== null;
           else row[part] = Number(values[j]);
@@ -83,6 +91,14 @@ export function readAuthors(
         return row;
       }),
   );
+}
+
+function decodeProfile(id: string, values: (string | null)[]): AuthorProfile | null {
+  const field = Object.fromEntries(FIELDS.map((name, i) => [name, values[i] ?? null])) as Record<AuthorField, string | null>;
+  const { version, username, email, signedUpAt, ...profile } = field;
+  if (version === null) return null;
+
+  return { id, version: Number(version), username: username!, email: email!, signedUpAt: signedUpAt!, ...profile };
 }
 
 /** The id of the author with this username, in any case; null when there is none. */
@@ -113,3 +129,11 @@ export const readFollowers = readList(followersKey);
 export const readFollowing = readList(followingKey);
 /** Cheep ids, newest first. */
 export const readCheepsOfAuthor = readList(cheepsKey);
+
+/** What is told to those who watch an author: its profile, or one of its counts, is another. */
+export interface AuthorChange {
+  authorId: string;
+}
+
+/** Of the shard's log. */
+export const decodeAuthorChange = (fields: Record<string, Buffer>): AuthorChange => ({ authorId: unpackId(fields.author!) });

@@ -1,21 +1,27 @@
 /**
- * What does that cheep say, and who answered it? Asked by cheep id.
+ * What does that cheep say, who answered it, and who likes it? Asked by cheep id.
  *
- * | key          | what                                                               |
- * |--------------|--------------------------------------------------------------------|
- * | cheep:ID     | hash; `cheep`: JSON of a `CheepRow` without its id and counts      |
- * | replies:ID   | sorted set of packed cheep ids, by the position of the post        |
+ * | key          | what                                                                                          |
+ * |--------------|-----------------------------------------------------------------------------------------------|
+ * | cheep:ID     | hash; the fields of a `CheepRow`, `mentions` as JSON; of a deleted cheep only its `version`   |
+ * | replies:ID   | sorted set of packed ids of live replies, by the position of the post; it outlives the cheep  |
+ * | likes:ID     | sorted set of packed ids of those who like it, by the position of the like                    |
+ * | log          | stream of the shard's changes: replies, edits, deletions; the newest 10,000                   |
+ * | log-trimmed  | the newest id that the log no longer has                                                      |
  */
 import type { Redis } from 'ioredis';
+import type { Mention } from '../../shared/messages/cheep.js';
 import { askPage, decodePage, type Page, type PageRequest } from '../list.js';
-import { readShard, shardOf, type Shard, type Snapshot, type Space } from '../shard.js';
+import { packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
-export const CHEEPS = { name: 'cheeps', version: 1 };
+export const CHEEPS = { name: 'cheeps', version: 2 };
 
 export const cheepKey = (id: string) => `cheep:${id}`;
 export const repliesKey = (id: string) => `replies:${id}`;
+export const likesKey = (id: string) => `likes:${id}`;
 
-export const CHEEP_PARTS = ['repliesCount'] as const;
+/** What else can be asked about a cheep in the same read. */
+export const CHEEP_PARTS = ['repliesCount', 'likesCount', 'likedByViewer'] as const;
 export type CheepPart = (typeof CHEEP_PARTS)[number];
 
 export interface CheepRow {
@@ -23,23 +29,33 @@ export interface CheepRow {
   version: number;
   authorId: string;
   message: string;
+  mentions: Mention[];
   inReplyTo: string | null;
+  /** The cheep that the thread began with. */
+  threadId: string;
   postedAt: string;
   editedAt: string | null;
   repliesCount?: number;
+  likesCount?: number;
+  likedByViewer?: boolean | null;
 }
+
+/** In the order in which they are read. An event writes only those that it knows; what is absent is null. */
+const FIELDS = ['version', 'authorId', 'message', 'mentions', 'inReplyTo', 'threadId', 'postedAt', 'editedAt'] as const;
+export type CheepField = (typeof FIELDS)[number];
 
 export const cheepShard = (id: string, space: Space): Shard => shardOf(CHEEPS, id, space);
 
-/** Cheeps of one shard, in the order of `ids`; null where there is none. */
+/** Live cheeps of one shard, in the order of `ids`; null where there is none. `viewerId` is whose `likedByViewer` is asked. */
 export function readCheeps(
   redis: Redis,
   space: Space,
   shard: Shard,
   ids: string[],
   parts: ReadonlySet<CheepPart>,
+  viewerId: string | null,
 ): Promise<Snapshot<(CheepRow | null)[]>> {
-  const asked = CHEEP_PARTS.filter((part) => parts.has(part));
+  const asked = CHEEP_PARTS.filter((part) => parts.has(part) && (part !== 'likedByViewer' || viewerId));
 
   return readShard(
     redis,
@@ -47,23 +63,60 @@ export function readCheeps(
     shard,
     (multi, key) => {
       for (const id of ids) {
-        multi.hget(key(cheepKey(id)), 'cheep');
-        for (const part of asked) if (part === 'repliesCount') multi.zcard(key(repliesKey(id)));
+        multi.hmget(key(cheepKey(id)), ...FIELDS);
+        for (const part of asked) {
+          if (part === 'repliesCount') multi.zcard(key(repliesKey(id)));
+          if (part === 'likesCount') multi.zcard(key(likesKey(id)));
+          if (part === 'likedByViewer') multi.zscore(key(likesKey(id)), packId(viewerId!));
+        }
       }
     },
     (replies) =>
       ids.map((id, i) => {
-        const [cheep, ...values] = replies.slice(i * (1 + asked.length), (i + 1) * (1 + asked.length));
-        if (cheep === null) return null;
-        const row: CheepRow = { id, ...(JSON.parse(cheep as string) as Omit<CheepRow, 'id'>) };
-        asked.forEach((part, j) => (row[part] = Number(values[j])));
+        const [fields, ...values] = replies.slice(i * (1 + asked.length), (i + 1) * (1 + asked.length));
+        const row = decodeCheep(id, fields as (string | null)[]);
+        if (row === null) return null;
+        asked.forEach((part, j) => {
+          if (part === 'likedByViewer') row[part] = values[j] !== null;
+          else row[part] = Number(values[j]);
+        });
 
         return row;
       }),
   );
 }
 
-/** Ids of the replies to a cheep, oldest first. */
+function decodeCheep(id: string, values: (string | null)[]): CheepRow | null {
+  const field = Object.fromEntries(FIELDS.map((name, i) => [name, values[i] ?? null])) as Record<CheepField, string | null>;
+  // There is none, or it was deleted.
+  if (field.authorId === null) return null;
+
+  return {
+    id,
+    version: Number(field.version),
+    authorId: field.authorId,
+    message: field.message!,
+    mentions: JSON.parse(field.mentions!) as Mention[],
+    inReplyTo: field.inReplyTo,
+    threadId: field.threadId!,
+    postedAt: field.postedAt!,
+    editedAt: field.editedAt,
+    likedByViewer: null,
+  };
+}
+
+/** The version of a cheep, of a deleted one too; 0 when there is none. */
+export function readCheepVersion(redis: Redis, space: Space, cheepId: string): Promise<Snapshot<number>> {
+  return readShard(
+    redis,
+    space,
+    cheepShard(cheepId, space),
+    (multi, key) => multi.hget(key(cheepKey(cheepId)), 'version' satisfies CheepField),
+    ([version]) => Number(version ?? 0),
+  );
+}
+
+/** Ids of the live replies to a cheep, oldest first. */
 export function readReplies(redis: Redis, space: Space, cheepId: string, request: PageRequest): Promise<Snapshot<Page>> {
   return readShard(
     redis,
@@ -73,3 +126,17 @@ export function readReplies(redis: Redis, space: Space, cheepId: string, request
     (replies) => decodePage(replies, request),
   );
 }
+
+/** What is told to those who watch a cheep: of itself, or of a reply to it. */
+export interface ThreadChange {
+  type: 'replied' | 'edited' | 'deleted';
+  watchedId: string;
+  cheepId: string;
+}
+
+/** Of the shard's log. */
+export const decodeThreadChange = (fields: Record<string, Buffer>): ThreadChange => ({
+  type: fields.type!.toString() as ThreadChange['type'],
+  watchedId: unpackId(fields.watched!),
+  cheepId: unpackId(fields.cheep!),
+});

@@ -1,8 +1,12 @@
-import type { JournalEntry } from '../../shared/messages/event.js';
-import { at, defineProjection } from '../projection.js';
+import { SYSTEM } from '../../shared/ids.js';
+import type { EventType, JournalEntry } from '../../shared/messages/event.js';
+import { at, defineProjection, type PlacedWrite } from '../projection.js';
 import { commandKey, COMMANDS, type CommandRow } from './query.js';
 
-const settled = ({ actorId, commandId, commandName, fingerprint, at: settledAt, position, event }: JournalEntry) => {
+function settled(entry: JournalEntry): PlacedWrite[] {
+  const { actorId, commandId, commandName, fingerprint, at: settledAt, position, event } = entry;
+  // A reaction has no sender who could ask.
+  if (actorId === SYSTEM) return [];
   const row: Omit<CommandRow, 'id'> = {
     name: commandName,
     fingerprint,
@@ -12,14 +16,26 @@ const settled = ({ actorId, commandId, commandName, fingerprint, at: settledAt, 
   };
 
   return [at(actorId, 'SET', commandKey(actorId, commandId), JSON.stringify(row))];
-};
+}
+
+type Teller = (event: unknown, entry: JournalEntry) => PlacedWrite[];
+const tells: Teller = (_, entry) => settled(entry);
 
 /** Every entry tells what came of a command; the last of several tells where it ended. */
 export const commands = defineProjection(COMMANDS, {
-  AuthorSignedUp: (_, entry) => settled(entry),
-  AuthorFollowed: (_, entry) => settled(entry),
-  AuthorUnfollowed: (_, entry) => settled(entry),
-  CheepPosted: (_, entry) => settled(entry),
-  CommandRefused: (_, entry) => settled(entry),
-  CommandHadNoEffect: (_, entry) => settled(entry),
-});
+  AuthorSignedUp: tells,
+  AuthorProfileUpdated: tells,
+  AuthorUsernameChanged: tells,
+  AuthorEmailChanged: tells,
+  AuthorFollowed: tells,
+  AuthorUnfollowed: tells,
+  CheepPosted: tells,
+  CheepEdited: tells,
+  CheepDeleted: tells,
+  CheepLiked: tells,
+  CheepUnliked: tells,
+  AuthorNotified: tells,
+  NotificationsRead: tells,
+  CommandRefused: tells,
+  CommandHadNoEffect: tells,
+} satisfies Record<EventType, Teller>);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import * as rules from '../rules.js';
 import { NOBODY } from '../ids.js';
 import { defineCommand, type PayloadOf } from './command.js';
+import type { Change } from './event.js';
 
 /** What an author says about itself. */
 export const profile = z.object({
@@ -30,6 +31,26 @@ export const SignUp = defineCommand(
 );
 export type SignUp = PayloadOf<typeof SignUp>;
 
+export const UpdateProfile = defineCommand(
+  'UpdateProfile',
+  /** Absent: unchanged. Null: cleared. */
+  profile.partial().extend({ authorId: rules.id }),
+  { sender: (command) => command.authorId, laneKey: (command) => command.authorId },
+);
+export type UpdateProfile = PayloadOf<typeof UpdateProfile>;
+
+export const ChangeUsername = defineCommand('ChangeUsername', z.object({ authorId: rules.id, username: rules.username }), {
+  sender: (command) => command.authorId,
+  laneKey: (command) => command.authorId,
+});
+export type ChangeUsername = PayloadOf<typeof ChangeUsername>;
+
+export const ChangeEmail = defineCommand('ChangeEmail', z.object({ authorId: rules.id, email: rules.email }), {
+  sender: (command) => command.authorId,
+  laneKey: (command) => command.authorId,
+});
+export type ChangeEmail = PayloadOf<typeof ChangeEmail>;
+
 export interface AuthorSignedUp extends Profile {
   type: 'AuthorSignedUp';
   authorId: string;
@@ -37,4 +58,23 @@ export interface AuthorSignedUp extends Profile {
   email: string;
 }
 
-export type AuthorEvent = AuthorSignedUp;
+export interface AuthorProfileUpdated {
+  type: 'AuthorProfileUpdated';
+  authorId: string;
+  /** Those fields that are no longer what they were. */
+  changes: { [Field in keyof Profile]?: Change<Profile[Field]> };
+}
+
+export interface AuthorUsernameChanged {
+  type: 'AuthorUsernameChanged';
+  authorId: string;
+  changes: { username: Change<string> };
+}
+
+export interface AuthorEmailChanged {
+  type: 'AuthorEmailChanged';
+  authorId: string;
+  changes: { email: Change<string> };
+}
+
+export type AuthorEvent = AuthorSignedUp | AuthorProfileUpdated | AuthorUsernameChanged | AuthorEmailChanged;

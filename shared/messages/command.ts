@@ -22,7 +22,7 @@ export interface CommandDefinition<Name extends string = string, Payload = unkno
 export const defineCommand = <Name extends string, Payload>(
   name: Name,
   schema: z.ZodType<Payload>,
-  keys: Pick<CommandDefinition<Name, Payload>, 'sender' | 'actor' | 'hasSecret' | 'laneKey'>,
+  keys: Pick<CommandDefinition<Name, NoInfer<Payload>>, 'sender' | 'actor' | 'hasSecret' | 'laneKey'>,
 ): CommandDefinition<Name, Payload> => ({ name, schema, ...keys });
 
 export type PayloadOf<D> = D extends CommandDefinition<string, infer Payload> ? Payload : never;

@@ -1,10 +1,26 @@
 /** Every command there is. */
-import { SignUp } from './author.js';
-import { PostCheep } from './cheep.js';
-import { FollowAuthor, UnfollowAuthor } from './follow.js';
+import { ChangeEmail, ChangeUsername, SignUp, UpdateProfile } from './author.js';
+import { DeleteCheep, EditCheep, PostCheep } from './cheep.js';
 import type { CommandDefinition, PayloadOf } from './command.js';
+import { FollowAuthor, UnfollowAuthor } from './follow.js';
+import { LikeCheep, UnlikeCheep } from './like.js';
+import { MarkNotificationsRead, NotifyAuthor } from './notification.js';
 
-export const commands = { SignUp, FollowAuthor, UnfollowAuthor, PostCheep };
+export const commands = {
+  SignUp,
+  UpdateProfile,
+  ChangeUsername,
+  ChangeEmail,
+  FollowAuthor,
+  UnfollowAuthor,
+  PostCheep,
+  EditCheep,
+  DeleteCheep,
+  LikeCheep,
+  UnlikeCheep,
+  NotifyAuthor,
+  MarkNotificationsRead,
+};
 
 export type CommandName = keyof typeof commands;
 export type CommandPayload<Name extends CommandName> = PayloadOf<(typeof commands)[Name]>;

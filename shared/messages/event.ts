@@ -5,6 +5,8 @@
 import type { AuthorEvent } from './author.js';
 import type { CheepEvent } from './cheep.js';
 import type { FollowEvent } from './follow.js';
+import type { LikeEvent } from './like.js';
+import type { NotificationEvent } from './notification.js';
 import type { ErrorCode } from '../refused.js';
 
 /** The domain said no. */
@@ -19,15 +21,21 @@ export interface CommandHadNoEffect {
   type: 'CommandHadNoEffect';
 }
 
+/** What a field was, and what it became. */
+export interface Change<Value> {
+  from: Value;
+  to: Value;
+}
+
 /** What happened in the domain. */
-export type DomainEvent = AuthorEvent | CheepEvent | FollowEvent;
+export type DomainEvent = AuthorEvent | CheepEvent | LikeEvent | FollowEvent | NotificationEvent;
 /** Every kind of journal entry: each command leaves one at least, also one that changed nothing. */
 export type Event = DomainEvent | CommandRefused | CommandHadNoEffect;
 export type EventType = Event['type'];
 export type EventOf<Type extends EventType> = Extract<Event, { type: Type }>;
 
 export interface AggregateVersion {
-  type: 'Author' | 'Cheep' | 'Follow';
+  type: 'Author' | 'Cheep' | 'Follow' | 'Like' | 'Notifications';
   id: string;
   /** 1 for its first event. */
   version: number;

@@ -1,5 +1,5 @@
 import { defineEntity, p } from '@mikro-orm/core';
-import type { AuthorSignedUp } from '../../shared/messages/author.js';
+import type { AuthorEmailChanged, AuthorProfileUpdated, AuthorSignedUp, AuthorUsernameChanged } from '../../shared/messages/author.js';
 
 /** Somebody who signed up. Held unique by the database: id, username (in any case), e-mail. */
 export class Author {
@@ -29,6 +29,11 @@ export class Author {
       birthDate,
       signedUpAt: at,
     });
+  }
+
+  change({ changes }: AuthorProfileUpdated | AuthorUsernameChanged | AuthorEmailChanged): void {
+    for (const [field, { to }] of Object.entries(changes)) Object.assign(this, { [field]: to });
+    this.version += 1;
   }
 }
 

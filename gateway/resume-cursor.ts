@@ -1,7 +1,7 @@
 /** A subscription's cursor: which change of which journal was the last that was seen. Opaque to clients. */
 import { z } from 'zod';
-import { BadTokenError, decode, encode, EPOCH } from '../../shared/token.js';
-import { fault } from '../errors.js';
+import { BadTokenError, decode, encode, EPOCH } from '../shared/token.js';
+import { fault } from './errors.js';
 
 export interface Resume {
   position: number;

@@ -1,0 +1,44 @@
+/**
+ * The operator's command. From a checkout `npm run cheeper -- SUBCOMMAND …`, which finds the system that `npm start` runs; else
+ * `node dist/cli/main.js SUBCOMMAND …` with the settings of the services in the environment.
+ *
+ * Exit codes: 0 done, 1 it could not be done, 2 it was called in a wrong way. Answers go to stdout, all else to stderr.
+ */
+import { ConfigError } from '../shared/config.js';
+import { history } from './history.js';
+import { OperatorError, UsageError, type Subcommand } from './subcommand.js';
+
+/** Every subcommand there is. */
+const subcommands: Record<string, Subcommand> = { history };
+
+const HELP = `Usage: cheeper SUBCOMMAND …
+
+${Object.entries(subcommands)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+  .join('\n')}
+
+cheeper SUBCOMMAND --help tells more.`;
+
+async function main([name, ...args]: string[]): Promise<void> {
+  if (name === '--help' || name === '-h') return print(HELP);
+  if (name === undefined) throw new UsageError('No subcommand was given. cheeper --help lists them.');
+  if (!Object.hasOwn(subcommands, name)) throw new UsageError(`There is no subcommand ${JSON.stringify(name)}. cheeper --help lists them.`);
+  const subcommand = subcommands[name]!;
+  if (args.includes('--help') || args.includes('-h')) return print(`${subcommand.summary}\n\n${subcommand.usage}`);
+  await subcommand.run(args, print);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+// Whoever reads may have seen enough, as `head` has.
+process.stdout.on('error', () => undefined);
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  const isExpected = error instanceof UsageError || error instanceof OperatorError || error instanceof ConfigError;
+  process.stderr.write(`cheeper: ${isExpected ? error.message : (error as Error).stack}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

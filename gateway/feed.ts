@@ -1,0 +1,311 @@
+/**
+ * The live side of a projection: one tail of each shard's log of changes for all subscribers of this gateway who are in it.
+ *
+ * A tail reads on when the shard is heard to have moved, and hands each change to those who listen to its topic. A
+ * subscriber takes each change once and in order, because it drops whatever is not after the last one it took; so a tail may
+ * go back, and does when a subscriber begins at an older moment than the tail is at.
+ *
+ * The law of every feed: what was read as of a cursor, and the frames after that cursor in order, are what would be read now.
+ *
+ * To add a feed: let the projection's Lua `log` its changes; decode them in its `query.ts`; say in a `FeedDefinition` whom a
+ * change concerns and what it is to them; put a `Feed` of it into the gateway's services; and make a subscription whose
+ * `subscribe` is `feed.follow` and whose resolver makes GraphQL objects of the frames. `timelines/` has all of it, once.
+ */
+import { registerEnumType } from 'type-graphql';
+import { compareChanges, readChanges, readStart, type ChangeId, type DecodeChange, type Logged } from '../read-side/changes.js';
+import { shardName, shardOf, type ProjectionId, type Shard } from '../read-side/shard.js';
+import type { Logger } from '../shared/log.js';
+import type { Consistency } from './consistency.js';
+import type { Progress } from './progress.js';
+import type { Reads } from './reads.js';
+import type { Resume } from './resume-cursor.js';
+
+/** Why what was read must be read again. */
+export const ResetReason = {
+  FOLLOWED: 'FOLLOWED',
+  UNFOLLOWED: 'UNFOLLOWED',
+  CURSOR_TOO_OLD: 'CURSOR_TOO_OLD',
+  TOO_SLOW: 'TOO_SLOW',
+  CHEEP_DELETED: 'CHEEP_DELETED',
+} as const;
+export type ResetReason = keyof typeof ResetReason;
+registerEnumType(ResetReason, {
+  name: 'ResetReason',
+  description: 'Why what was read must be read again.',
+  valuesConfig: {
+    FOLLOWED: { description: 'The reader follows somebody: that author’s cheeps came in, old ones too.' },
+    UNFOLLOWED: { description: 'The reader does not follow somebody any more.' },
+    CURSOR_TOO_OLD: { description: 'The changes since the cursor are not known any more.' },
+    TOO_SLOW: { description: 'More waited for this subscriber than is kept.' },
+    CHEEP_DELETED: { description: 'Notifications went with the cheep that they were about.' },
+  },
+});
+
+/** What a feed tells of itself; each kind has a `type` of its own. */
+interface Told {
+  type: string;
+}
+
+export interface Reset {
+  type: 'reset';
+  reason: ResetReason;
+}
+
+/** What a subscriber gets, after which the cursor is `at`. `live` says that all that was missed has been told. */
+export type Frame<News extends Told> = { at: Resume } & (News | Reset | { type: 'live' });
+
+/** Whom a change concerns, and what it is to them. Topics are any strings; `id` is what the shard is asked about. */
+export interface FeedDefinition<Change, News extends Told> {
+  projection: ProjectionId;
+  decode: DecodeChange<Change>;
+  /** What a subscriber listens to: its own topic, and the members of a set of the shard (its name; null for none). */
+  topics(id: string): { own: string; set: string | null };
+  topicOf(change: Change): string;
+  /** What is told to all who listen to the topic; null for nothing. */
+  tell(change: Change): News | Reset | null;
+  /** The topic that they begin, or cease, to listen to with this change. `tell` then says a reset. */
+  move?(change: Change): { topic: string; isOn: boolean } | null;
+}
+
+/** Frames that wait for one subscriber, at the most; then it gets a reset instead. */
+const MOST_WAITING = 1_000;
+const MOST_IN_A_READ = 500;
+/** After every change of a position. */
+const LAST_INDEX = Number.MAX_SAFE_INTEGER;
+
+const changeId = ({ position, index }: Resume): ChangeId => ({ position, index: index ?? LAST_INDEX });
+
+class Subscriber<News extends Told> {
+  /** What was missed, then `live`: as long as the log at most, and never thrown away. */
+  replay: Frame<News>[] = [];
+  readonly frames: Frame<News>[] = [];
+  topics = new Set<string>();
+  last: ChangeId = { position: 0, index: 0 };
+  wake: () => void = () => undefined;
+  isOver = false;
+
+  constructor(readonly id: string) {}
+
+  push(frame: Frame<News>): void {
+    if (this.frames.length >= MOST_WAITING) {
+      this.frames.length = 0;
+      this.frames.push({ at: frame.at, type: 'reset', reason: 'TOO_SLOW' });
+    } else {
+      this.frames.push(frame);
+    }
+    this.wake();
+  }
+}
+
+class Tail<Change, News extends Told> {
+  private readonly subscribers = new Set<Subscriber<News>>();
+  private readonly byTopic = new Map<string, Set<Subscriber<News>>>();
+  private last: ChangeId | null = null;
+  private epoch: string;
+  private reading = false;
+  private isBehind = false;
+  readonly stopListening: () => void;
+
+  constructor(
+    private readonly definition: FeedDefinition<Change, News>,
+    private readonly shard: Shard,
+    private readonly reads: Reads,
+    progress: Progress,
+    private readonly log: Logger,
+  ) {
+    this.epoch = reads.space.epoch;
+    this.stopListening = progress.listen(shardName(shard), () => void this.read());
+  }
+
+  get isEmpty(): boolean {
+    return this.subscribers.size === 0;
+  }
+
+  /** From the subscriber's `last` on; it must know its topics as of then. */
+  add(subscriber: Subscriber<News>): void {
+    this.enter(subscriber);
+    if (this.last === null || compareChanges(subscriber.last, this.last) < 0) this.last = subscriber.last;
+    void this.read();
+  }
+
+  remove(subscriber: Subscriber<News>): void {
+    this.subscribers.delete(subscriber);
+    for (const topic of subscriber.topics) this.cease(topic, subscriber);
+  }
+
+  private enter(subscriber: Subscriber<News>): void {
+    this.subscribers.add(subscriber);
+    for (const topic of subscriber.topics) this.listen(topic, subscriber);
+  }
+
+  private listen(topic: string, subscriber: Subscriber<News>): void {
+    subscriber.topics.add(topic);
+    const listeners = this.byTopic.get(topic) ?? new Set();
+    this.byTopic.set(topic, listeners.add(subscriber));
+  }
+
+  private cease(topic: string, subscriber: Subscriber<News>): void {
+    subscriber.topics.delete(topic);
+    const listeners = this.byTopic.get(topic);
+    listeners?.delete(subscriber);
+    if (listeners?.size === 0) this.byTopic.delete(topic);
+  }
+
+  private async read(): Promise<void> {
+    this.isBehind = true;
+    if (this.reading) return;
+    this.reading = true;
+    try {
+      while (this.isBehind && this.last) {
+        this.isBehind = false;
+        const { redis, space } = this.reads;
+        if (space.epoch !== this.epoch) {
+          await this.restart('CURSOR_TOO_OLD');
+          this.epoch = space.epoch;
+          continue;
+        }
+        const from = this.last;
+        const { value } = await readChanges(redis, space, this.shard, from, MOST_IN_A_READ, this.definition.decode);
+        // It went back meanwhile, for somebody who began earlier.
+        if (this.last !== from) {
+          this.isBehind = true;
+          continue;
+        }
+        if (value.isTorn) await this.restart('TOO_SLOW');
+        else for (const change of value.changes) this.dispatch(change);
+        if (value.changes.length > 0 && !value.isTorn) this.last = value.changes.at(-1)!.id;
+        if (value.changes.length === MOST_IN_A_READ) this.isBehind = true;
+      }
+    } catch (error) {
+      // Progress is told again every second, and with it this is.
+      this.log.warn({ err: error, shard: shardName(this.shard) }, 'could not read the changes of a shard');
+    } finally {
+      this.reading = false;
+    }
+  }
+
+  /** The log is shorter than what was missed, or another one: everybody begins anew. @throws when that cannot be read yet */
+  private async restart(reason: ResetReason): Promise<void> {
+    const { redis, space } = this.reads;
+    const { topics, decode } = this.definition;
+    const before = [...this.subscribers];
+    const starts = await Promise.all(before.map(({ id }) => readStart(redis, space, this.shard, topics(id).set, null, decode)));
+    if (starts.some(({ applied, target }) => applied < Math.max(0, target))) throw new Error('the shard is being built');
+    before.forEach((subscriber, i) => {
+      if (subscriber.isOver) return;
+      const { applied: position, value } = starts[i]!;
+      this.remove(subscriber);
+      subscriber.topics = new Set([topics(subscriber.id).own, ...value.members]);
+      subscriber.last = { position, index: LAST_INDEX };
+      this.enter(subscriber);
+      subscriber.push({ at: { position, index: null }, type: 'reset', reason });
+    });
+    // Others may have come meanwhile.
+    const all = [...this.subscribers].map(({ last }) => last);
+    this.last = all.length > 0 ? all.reduce((a, b) => (compareChanges(a, b) < 0 ? a : b)) : null;
+    this.isBehind = true;
+  }
+
+  private dispatch(change: Logged<Change>): void {
+    const told = this.definition.tell(change);
+    const move = this.definition.move?.(change);
+    for (const subscriber of [...(this.byTopic.get(this.definition.topicOf(change)) ?? [])]) {
+      // Each change once.
+      if (compareChanges(change.id, subscriber.last) <= 0) continue;
+      subscriber.last = change.id;
+      if (move?.isOn) this.listen(move.topic, subscriber);
+      else if (move) this.cease(move.topic, subscriber);
+      if (told) subscriber.push({ at: change.id, ...told });
+    }
+  }
+}
+
+export class Feed<Change, News extends Told> {
+  private readonly tails = new Map<number, Tail<Change, News>>();
+
+  constructor(
+    private readonly definition: FeedDefinition<Change, News>,
+    private readonly reads: Reads,
+    private readonly progress: Progress,
+    private readonly log: Logger,
+  ) {}
+
+  /**
+   * What happens to what is asked about `id`: first what has happened since `after` (or a reset, when that cannot be told),
+   * then a `live` frame, then what happens from now on.
+   * @throws as any read
+   */
+  async follow(
+    consistency: Consistency,
+    id: string,
+    after: (Resume & { epoch: string }) | null,
+  ): Promise<AsyncIterableIterator<Frame<News>>> {
+    const { reads, definition } = this;
+    const { epoch } = reads.space;
+    const shard = shardOf(definition.projection, id, reads.space);
+    const { own, set } = definition.topics(id);
+    const isOfThisEpoch = after !== null && after.epoch === epoch;
+    const { value, applied } = await reads.read(
+      consistency,
+      shard,
+      (redis, space) => readStart(redis, space, shard, set, isOfThisEpoch ? changeId(after) : null, definition.decode),
+      { floor: isOfThisEpoch ? after.position : 0 },
+    );
+    // It was of a journal that is over by now.
+    if (reads.space.epoch !== epoch) return this.follow(consistency, id, after);
+    const subscriber = new Subscriber<News>(id);
+    subscriber.topics = new Set([own, ...value.members]);
+    subscriber.last = { position: applied, index: LAST_INDEX };
+    const missed = this.missed(value.changes, subscriber.topics, applied, after !== null && (!isOfThisEpoch || value.isTorn));
+    subscriber.replay = [...missed, { at: { position: applied, index: null }, type: 'live' }];
+    const tail = this.tails.get(shard.number) ?? new Tail(definition, shard, reads, this.progress, this.log);
+    this.tails.set(shard.number, tail);
+    tail.add(subscriber);
+    const leave = () => {
+      if (subscriber.isOver) return;
+      subscriber.isOver = true;
+      tail.remove(subscriber);
+      subscriber.wake();
+      if (!tail.isEmpty) return;
+      tail.stopListening();
+      this.tails.delete(shard.number);
+    };
+
+    // Not a generator: one that waits for its next frame cannot be told to return.
+    const frames: AsyncIterableIterator<Frame<News>> = {
+      next: async () => {
+        while (subscriber.replay.length + subscriber.frames.length === 0 && !subscriber.isOver) {
+          await new Promise<void>((resolve) => (subscriber.wake = resolve));
+        }
+
+        return subscriber.isOver
+          ? { value: undefined, done: true }
+          : { value: (subscriber.replay.shift() ?? subscriber.frames.shift())!, done: false };
+      },
+      return: async () => {
+        leave();
+
+        return { value: undefined, done: true };
+      },
+      [Symbol.asyncIterator]: () => frames,
+    };
+
+    return frames;
+  }
+
+  /** Each change that concerns the subscriber, or one reset in place of all, as of `applied`. */
+  private missed(changes: Logged<Change>[], topics: ReadonlySet<string>, applied: number, isTooOld: boolean): Frame<News>[] {
+    const reset = (reason: ResetReason): Frame<News>[] => [{ at: { position: applied, index: null }, type: 'reset', reason }];
+    if (isTooOld) return reset('CURSOR_TOO_OLD');
+    // Topics as of now; if they were others meanwhile, there is a reset.
+    const frames = changes.flatMap((change): Frame<News>[] => {
+      const told = topics.has(this.definition.topicOf(change)) ? this.definition.tell(change) : null;
+      return told ? [{ at: change.id, ...told }] : [];
+    });
+    const last = frames.findLast(isReset);
+
+    return last ? reset(last.reason) : frames;
+  }
+}
+
+const isReset = <T extends Told>(told: T): told is T & Reset => told.type === 'reset';

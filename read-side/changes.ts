@@ -1,0 +1,99 @@
+/**
+ * What a shard's log of changes is to those who read it: a Redis stream that a projection's Lua appends to with `log` (see
+ * apply.ts), in the step that makes the change. The newest 10,000 are kept, and it is known up to where older ones are gone.
+ */
+import type { ChainableCommander, Redis } from 'ioredis';
+import { LOG, LOG_LENGTH, LOG_TRIMMED, readShard, type Shard, type Snapshot, type Space } from './shard.js';
+
+/** Where a change is among all changes: its event's position, and its place among that event's changes in this shard. */
+export interface ChangeId {
+  position: number;
+  index: number;
+}
+
+/** A change, as its projection's `query.ts` decodes it, and which one it is. */
+export type Logged<Change> = Change & { id: ChangeId };
+
+/** Makes a change from the fields that `log` was given. */
+export type DecodeChange<Change> = (fields: Record<string, Buffer>) => Change;
+
+export interface Changes<Change> {
+  /** In order. */
+  changes: Logged<Change>[];
+  /** There may be changes between `after` and the first of these that the log no longer has. */
+  isTorn: boolean;
+}
+
+export interface Start<Change> extends Changes<Change> {
+  /** Of the set that was asked for. */
+  members: string[];
+}
+
+const text = ({ position, index }: ChangeId) => `${position}-${index}`;
+const parse = (id: string): ChangeId => {
+  const [position, index] = id.split('-');
+
+  return { position: Number(position), index: Number(index) };
+};
+export const compareChanges = (a: ChangeId, b: ChangeId): number => a.position - b.position || a.index - b.index;
+
+/** The changes in a shard's log after one of them, up to `most`. */
+export function readChanges<Change>(
+  redis: Redis,
+  space: Space,
+  shard: Shard,
+  after: ChangeId,
+  most: number,
+  decode: DecodeChange<Change>,
+): Promise<Snapshot<Changes<Change>>> {
+  return readShard(
+    redis,
+    space,
+    shard,
+    (multi, key) => askChanges(multi, key, after, most),
+    (replies) => decodeChanges(replies, after, decode),
+  );
+}
+
+/**
+ * All that a subscription needs to begin with, as of one moment.
+ * @param set the name of a set of the shard whose members are wanted too; null for none
+ * @param after null when nothing is to be replayed
+ */
+export function readStart<Change>(
+  redis: Redis,
+  space: Space,
+  shard: Shard,
+  set: string | null,
+  after: ChangeId | null,
+  decode: DecodeChange<Change>,
+): Promise<Snapshot<Start<Change>>> {
+  return readShard(
+    redis,
+    space,
+    shard,
+    (multi, key) => {
+      if (set !== null) multi.smembers(key(set));
+      if (after) askChanges(multi, key, after, LOG_LENGTH);
+    },
+    (replies) => ({
+      members: set === null ? [] : (replies.shift() as string[]),
+      ...(after ? decodeChanges(replies, after, decode) : { changes: [], isTorn: false }),
+    }),
+  );
+}
+
+function askChanges(multi: ChainableCommander, key: (name: string) => string, after: ChangeId, most: number): void {
+  multi.get(key(LOG_TRIMMED));
+  multi.callBuffer('XRANGE', key(LOG), `(${text(after)}`, '+', 'COUNT', most);
+}
+
+function decodeChanges<Change>([trimmed, entries]: unknown[], after: ChangeId, decode: DecodeChange<Change>): Changes<Change> {
+  const changes = (entries as [Buffer, Buffer[]][]).map(([id, flat]) => {
+    const fields = Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name.toString(), flat[i + 1]!]] : [])));
+
+    return { ...decode(fields), id: parse(id.toString()) };
+  });
+
+  return { changes, isTorn: typeof trimmed === 'string' && compareChanges(after, parse(trimmed)) < 0 };
+}

@@ -1,0 +1,95 @@
+/**
+ * The mailer: a process manager that writes to authors about what is worth a mail. Each mail is sent once at the most: it is
+ * recorded (and committed) before it is sent, and one that cannot be sent is not tried again.
+ *
+ * It follows the journal, so a rebuild of projections sends nothing. What was told of history is no news either: see `begin`.
+ */
+import type { ResultSetHeader, RowDataPacket } from 'mysql2';
+import type { Connection } from 'mysql2/promise';
+import type { Logger } from '../../shared/log.js';
+import type { Notice } from '../../shared/messages/notification.js';
+import { readHead } from '../journal.js';
+import type { Mail, Post } from './post.js';
+import type { ProcessManagerOptions } from './process-manager.js';
+
+/** Mails under way at once, at the most. */
+const MOST_UNDER_WAY = 8;
+
+export function mailer(post: Post, log: Logger): Pick<ProcessManagerOptions, 'name' | 'mostUnderWay' | 'react' | 'begin'> {
+  let historyEnd: number | null = null;
+
+  return {
+    name: 'mailer',
+    mostUnderWay: MOST_UNDER_WAY,
+    react: ({ event }, _, connection) =>
+      event.type === 'AuthorNotified' && isWorthAMail(event.notice)
+        ? sendOnce(post, connection, event.notificationId, event.recipientId, event.notice, log)
+        : null,
+    /**
+     * Installed on a journal that has a history, it begins when the reactions to that are over: nobody gets mails about what
+     * happened long ago. (A new journal has none: the migration puts the mailer at its beginning.)
+     */
+    begin: async (connection) => {
+      historyEnd ??= (await readHead(connection)).position;
+      const [[row]] = await connection.query<RowDataPacket[]>(`SELECT position FROM process_managers WHERE name = 'reactions'`);
+      if (Number(row?.position ?? 0) < historyEnd) return null;
+
+      // After that: what these reactions have led to is in the journal by now.
+      return (await readHead(connection)).position;
+    },
+  };
+}
+
+type WorthAMail = Extract<Notice, { kind: 'WELCOME' | 'FOLLOW' }>;
+
+const isWorthAMail = (notice: Notice): notice is WorthAMail => notice.kind === 'WELCOME' || notice.kind === 'FOLLOW';
+
+/** @throws when MySQL fails, before anything was sent */
+async function sendOnce(
+  post: Post,
+  connection: Connection,
+  notificationId: string,
+  recipientId: string,
+  notice: WorthAMail,
+  log: Logger,
+): Promise<void> {
+  const actorId = notice.kind === 'FOLLOW' ? notice.followerId : recipientId;
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT id, username, email FROM authors WHERE id IN (?, ?)', [
+    recipientId,
+    actorId,
+  ]);
+  const recipient = rows.find(({ id }) => id === recipientId);
+  const actor = rows.find(({ id }) => id === actorId);
+  if (!recipient || !actor) return log.error({ notificationId }, 'a mail to, or about, an author that is not there');
+  // One statement, committed by itself: whoever finds the row knows that the mail was at least about to be sent.
+  const [{ affectedRows }] = await connection.query<ResultSetHeader>(
+    'INSERT IGNORE INTO mails (notification_id, recorded_at) VALUES (?, ?)',
+    [notificationId, new Date().toISOString()],
+  );
+  if (affectedRows === 0) return;
+  try {
+    await post.send({
+      id: notificationId,
+      to: { name: recipient.username as string, address: recipient.email as string },
+      ...textOf(notice, recipient.username as string, actor.username as string),
+    });
+  } catch (error) {
+    log.error({ err: error, notificationId }, 'a mail could not be sent');
+  }
+}
+
+/** What a mail says. Usernames are letters, digits and underscores: nothing to be escaped. */
+function textOf(notice: WorthAMail, recipient: string, actor: string): Pick<Mail, 'subject' | 'text'> {
+  switch (notice.kind) {
+    case 'WELCOME':
+      return {
+        subject: `Welcome to Cheeper, @${recipient}`,
+        text: `Hello @${recipient},\n\nyour account is ready. Follow others, and post your first cheep!\n\nCheeper\n`,
+      };
+    case 'FOLLOW':
+      return {
+        subject: `@${actor} follows you on Cheeper`,
+        text: `Hello @${recipient},\n\n@${actor} follows you now, and will read what you cheep.\n\nCheeper\n`,
+      };
+  }
+}
