@@ -2,7 +2,7 @@
  * Consistency, of one operation: what it must see (the token that it came with), what it saw, and how it waited. What it
  * saw becomes the token that it answers with.
  */
-import { BadTokenError, decodeToken, encodeToken, mergeTokens } from '../shared/token.js';
+import { BadTokenError, decodeToken, encodeToken, mergeTokens, type Token } from '../shared/token.js';
 import { fault } from './errors.js';
 
 export const CONSISTENCY_HEADER = 'x-cheeper-consistency';
@@ -30,14 +30,15 @@ export interface ConsistencyReport {
 }
 
 export class Consistency {
+  /** For how long something of this operation waited; what waited at the same time is counted once. */
   waitedMs = 0;
   satisfied = true;
+  /** Of the reads that are not as of another one already: the oldest of them is what the answer is as of. */
   private lowest: number | null = null;
   private highest: number;
-  private seen: number;
   private committed: number | null = null;
-  /** When the waiting of this operation ends, on `performance.now`'s clock; null while nothing has waited. */
-  private deadline: number | null = null;
+  private waiting = 0;
+  private waitingSince = 0;
   private lagMs = 0;
 
   constructor(
@@ -46,11 +47,10 @@ export class Consistency {
     readonly floor: number,
     readonly staleOk: boolean,
     private readonly waitMs: number,
-    /** What the cookie says. */
-    kept = 0,
+    /** What all operations of the request together have seen, and what the client's cookie says that it has. */
+    private readonly request = { highest: floor, seen: 0 },
   ) {
     this.highest = floor;
-    this.seen = kept;
   }
 
   /** What a request asks for. @throws BAD_TOKEN, BAD_USER_INPUT */
@@ -68,47 +68,85 @@ export class Consistency {
       const { position } = mergeTokens(tokens, epoch);
       const kept = ofCookie(request.cookie, epoch);
 
-      return new Consistency(epoch, Math.max(position, kept), read === 'stale-ok', Math.min(wait, readDeadlineMs), kept);
+      const floor = Math.max(position, kept);
+
+      return new Consistency(epoch, floor, read === 'stale-ok', Math.min(wait, readDeadlineMs), { highest: floor, seen: kept });
     } catch (error) {
       if (error instanceof BadTokenError) throw fault('BAD_TOKEN', error.message, { http: 400 });
       throw error;
     }
   }
 
-  /** For another execution of the same operation (a frame of a subscription): same demands, its own waiting. */
-  fresh(): Consistency {
-    return new Consistency(this.epoch, this.floor, this.staleOk, this.waitMs);
+  /**
+   * For one frame of a subscription that this operation began: as new as it was asked for, or as the frame, and never stale. A
+   * frame of another epoch has nothing to do with what was seen in this one.
+   */
+  ofFrame(epoch: string, waitMs: number): Consistency {
+    return new Consistency(epoch, epoch === this.epoch ? this.floor : 0, false, waitMs);
   }
 
-  /** A read as of this position went into the answer. */
-  saw(position: number, lagMs: number): void {
-    this.lowest = Math.min(this.lowest ?? position, position);
-    this.highest = Math.max(this.highest, position);
-    this.seen = Math.max(this.seen, position);
+  /** For another operation of the same request, at the same time as this one: the same demands. */
+  sibling(): Consistency {
+    return new Consistency(this.epoch, this.floor, this.staleOk, this.waitMs, this.request);
+  }
+
+  /**
+   * A read as of this position went into the answer.
+   * @param isBase it is not demanded to be as of another read that went into it
+   */
+  saw(position: number, lagMs: number, isBase: boolean): void {
+    if (isBase) this.lowest = Math.min(this.lowest ?? position, position);
     this.lagMs = Math.max(this.lagMs, lagMs);
+    this.reached(position);
   }
 
-  /** A command of this operation was settled at this position. What waits from here on has its own deadline. */
+  /** A command of this operation was settled at this position. */
   settled(position: number): void {
     this.committed = position;
-    this.highest = Math.max(this.highest, position);
-    this.seen = Math.max(this.seen, position);
-    this.deadline = null;
+    this.reached(position);
   }
 
-  /** When waiting that begins now must end. */
-  deadlineFrom(now: number): number {
-    return (this.deadline ??= now + this.waitMs);
+  private reached(position: number): void {
+    this.highest = Math.max(this.highest, position);
+    this.request.highest = Math.max(this.request.highest, position);
+    this.request.seen = Math.max(this.request.seen, position);
+  }
+
+  /**
+   * Something begins to wait. All waiting of an operation together has one deadline, however many fields wait for however many
+   * reads, at once or one after another.
+   * @param now on `performance.now`'s clock, as what is returned: when it must end
+   */
+  beginWaiting(now: number): number {
+    if (this.waiting === 0) this.waitingSince = now;
+    this.waiting += 1;
+
+    return this.waitingSince + this.waitMs - this.waitedMs;
+  }
+
+  endWaiting(now: number): void {
+    this.waiting -= 1;
+    if (this.waiting === 0) this.waitedMs += now - this.waitingSince;
   }
 
   /** For the cookie: what was really seen. A token that nobody gave out must not stay with a browser, where all would wait for it. */
   cookie(): string {
-    return encodeToken({ epoch: this.epoch, position: this.seen });
+    return encodeToken({ epoch: this.epoch, position: this.request.seen });
+  }
+
+  /** For the header, which the operations of a request have in common. */
+  header(): string {
+    return encodeToken({ epoch: this.epoch, position: this.request.highest });
+  }
+
+  /** The newest that was seen, or asked for. */
+  get newest(): Token {
+    return { epoch: this.epoch, position: this.highest };
   }
 
   report(): ConsistencyReport {
     return {
-      token: encodeToken({ epoch: this.epoch, position: this.highest }),
+      token: encodeToken(this.newest),
       position: String(this.committed ?? this.lowest ?? this.floor),
       waitedMs: Math.round(this.waitedMs),
       satisfied: this.satisfied,

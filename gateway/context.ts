@@ -10,7 +10,7 @@ import type { ThreadFeed } from './cheeps/thread-feed.js';
 import type { NotificationFeed } from './notifications/notification-feed.js';
 import type { Progress } from './progress.js';
 import type { Reads } from './reads.js';
-import type { IssuedSession, Sessions } from './sessions.js';
+import type { IssuedSession, Sessions, Viewer } from './sessions.js';
 import type { TimelineFeed } from './timelines/timeline-feed.js';
 
 export interface Services {
@@ -23,6 +23,8 @@ export interface Services {
   authorFeed: AuthorFeed;
   threadFeed: ThreadFeed;
   notificationFeed: NotificationFeed;
+  /** For how long a read waits at the most. */
+  readDeadlineMs: number;
   log: Logger;
 }
 
@@ -34,26 +36,48 @@ export interface Transport {
 }
 
 export class Context {
-  private made: { viewerId: string | null; loaders: Loaders } | null = null;
+  private made: { viewer: Viewer | null; loaders: Loaders } | null = null;
+  /** Did anything ask who is signed in? If not, the answer would be the same for everybody. */
+  isForViewer = false;
 
   constructor(
     readonly services: Services,
-    /** Who is signed in; null for nobody. */
-    public viewerId: string | null,
-    readonly consistency: Consistency,
+    private viewer: Viewer | null,
+    public consistency: Consistency,
     readonly correlationId: string,
     readonly traceparent: string | null,
     readonly transport: Transport | null = null,
   ) {}
+
+  /** Who is signed in; null for nobody. */
+  get viewerId(): string | null {
+    this.isForViewer = true;
+
+    return this.viewer?.authorId ?? null;
+  }
+
+  /** When the access token that came with the operation runs out, in milliseconds since 1970; null for nobody's. */
+  get expiresAtMs(): number | null {
+    return this.viewer?.expiresAtMs ?? null;
+  }
+
+  /** Somebody signs in, or out, in the middle of an operation. */
+  signIn(viewer: Viewer | null): void {
+    this.viewer = viewer;
+  }
 
   /**
    * For who is signed in now, which a mutation may change. Made when they are needed: Apollo executes on a copy of the
    * context, and what was made before would go on asking the original who that is.
    */
   get loaders(): Loaders {
-    const { viewerId } = this;
-    if (this.made?.viewerId !== viewerId) {
-      this.made = { viewerId, loaders: new Loaders(this.services.reads, this.consistency, () => viewerId) };
+    const { viewer } = this;
+    if (this.made?.viewer !== viewer) {
+      const viewerId = () => {
+        this.isForViewer = true;
+        return viewer?.authorId ?? null;
+      };
+      this.made = { viewer, loaders: new Loaders(this.services.reads, this.consistency, viewerId) };
     }
 
     return this.made.loaders;
@@ -61,13 +85,21 @@ export class Context {
 
   /** @throws UNAUTHENTICATED */
   signedIn(): string {
-    if (!this.viewerId) throw unauthenticated();
+    const { viewerId } = this;
+    if (!viewerId) throw unauthenticated();
 
-    return this.viewerId;
+    return viewerId;
   }
 
   /** For one frame of a subscription: nothing that was loaded for another is shown again. */
-  fresh(): Context {
-    return new Context(this.services, this.viewerId, this.consistency.fresh(), this.correlationId, this.traceparent);
+  ofFrame(epoch: string): Context {
+    const { services, viewer, consistency, correlationId, traceparent } = this;
+
+    return new Context(services, viewer, consistency.ofFrame(epoch, services.readDeadlineMs), correlationId, traceparent);
+  }
+
+  /** Several operations may come in one request, and what one of them sees is not what another is as of. */
+  onItsOwn(): void {
+    this.consistency = this.consistency.sibling();
   }
 }

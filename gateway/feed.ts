@@ -16,9 +16,10 @@ import { compareChanges, readChanges, readStart, type ChangeId, type DecodeChang
 import { shardName, shardOf, type ProjectionId, type Shard } from '../read-side/shard.js';
 import type { Logger } from '../shared/log.js';
 import type { Consistency } from './consistency.js';
+import { fault } from './errors.js';
 import type { Progress } from './progress.js';
 import type { Reads } from './reads.js';
-import type { Resume } from './resume-cursor.js';
+import { resumeCursor, type Resume } from './resume-cursor.js';
 
 /** Why what was read must be read again. */
 export const ResetReason = {
@@ -51,8 +52,29 @@ export interface Reset {
   reason: ResetReason;
 }
 
-/** What a subscriber gets, after which the cursor is `at`. `live` says that all that was missed has been told. */
-export type Frame<News extends Told> = { at: Resume } & (News | Reset | { type: 'live' });
+/** What a subscriber gets. `live` says that all that was missed has been told. */
+export type Frame<News extends Told> = Place & (News | Reset | { type: 'live' });
+
+interface Place {
+  /** The journal that it is of. */
+  epoch: string;
+  /** Which change: what is read for the frame is as of this one or later. */
+  at: Resume;
+  /** To go on from after it. */
+  cursor: string;
+  /** The same for frames that say the same, whoever gets them. */
+  key: string;
+}
+
+function frame<News extends Told>(epoch: string, at: Resume, told: News | Reset | { type: 'live' }): Frame<News> {
+  const cursor = resumeCursor(epoch, at);
+
+  return { ...told, epoch, at, cursor, key: cursor + JSON.stringify(told) };
+}
+
+/** (A subscription may bring what is not of a feed: what came of a command, say.) */
+export const isOfFeed = (value: unknown): value is Place =>
+  typeof value === 'object' && value !== null && 'cursor' in value && 'key' in value;
 
 /** Whom a change concerns, and what it is to them. Topics are any strings; `id` is what the shard is asked about. */
 export interface FeedDefinition<Change, News extends Told> {
@@ -86,13 +108,22 @@ class Subscriber<News extends Told> {
 
   constructor(readonly id: string) {}
 
-  push(frame: Frame<News>): void {
+  push(news: Frame<News>): void {
     if (this.frames.length >= MOST_WAITING) {
       this.frames.length = 0;
-      this.frames.push({ at: frame.at, type: 'reset', reason: 'TOO_SLOW' });
+      this.frames.push(frame<News>(news.epoch, news.at, { type: 'reset', reason: 'TOO_SLOW' }));
     } else {
-      this.frames.push(frame);
+      this.frames.push(news);
     }
+    this.wake();
+  }
+
+  /** In place of all that it has not taken yet. */
+  reset(epoch: string, at: Resume, reason: ResetReason): void {
+    // That it was told that it is live it must still hear.
+    const isLive = this.replay.length === 0;
+    this.frames.length = 0;
+    this.replay = [frame<News>(epoch, at, { type: 'reset', reason }), ...(isLive ? [] : [frame<News>(epoch, at, { type: 'live' })])];
     this.wake();
   }
 }
@@ -198,7 +229,7 @@ class Tail<Change, News extends Told> {
       subscriber.topics = new Set([topics(subscriber.id).own, ...value.members]);
       subscriber.last = { position, index: LAST_INDEX };
       this.enter(subscriber);
-      subscriber.push({ at: { position, index: null }, type: 'reset', reason });
+      subscriber.reset(space.epoch, { position, index: null }, reason);
     });
     // Others may have come meanwhile.
     const all = [...this.subscribers].map(({ last }) => last);
@@ -208,6 +239,7 @@ class Tail<Change, News extends Told> {
 
   private dispatch(change: Logged<Change>): void {
     const told = this.definition.tell(change);
+    const news = told && frame<News>(this.epoch, change.id, told);
     const move = this.definition.move?.(change);
     for (const subscriber of [...(this.byTopic.get(this.definition.topicOf(change)) ?? [])]) {
       // Each change once.
@@ -215,7 +247,7 @@ class Tail<Change, News extends Told> {
       subscriber.last = change.id;
       if (move?.isOn) this.listen(move.topic, subscriber);
       else if (move) this.cease(move.topic, subscriber);
-      if (told) subscriber.push({ at: change.id, ...told });
+      if (news) subscriber.push(news);
     }
   }
 }
@@ -249,15 +281,16 @@ export class Feed<Change, News extends Told> {
       consistency,
       shard,
       (redis, space) => readStart(redis, space, shard, set, isOfThisEpoch ? changeId(after) : null, definition.decode),
-      { floor: isOfThisEpoch ? after.position : 0 },
+      { floor: isOfThisEpoch ? after.position : 0, fromTheFuture: () => fromTheFuture(after) },
     );
     // It was of a journal that is over by now.
     if (reads.space.epoch !== epoch) return this.follow(consistency, id, after);
     const subscriber = new Subscriber<News>(id);
     subscriber.topics = new Set([own, ...value.members]);
     subscriber.last = { position: applied, index: LAST_INDEX };
-    const missed = this.missed(value.changes, subscriber.topics, applied, after !== null && (!isOfThisEpoch || value.isTorn));
-    subscriber.replay = [...missed, { at: { position: applied, index: null }, type: 'live' }];
+    const now: Resume = { position: applied, index: null };
+    const missed = this.missed(epoch, value.changes, subscriber.topics, now, after !== null && (!isOfThisEpoch || value.isTorn));
+    subscriber.replay = [...missed, frame<News>(epoch, now, { type: 'live' })];
     const tail = this.tails.get(shard.number) ?? new Tail(definition, shard, reads, this.progress, this.log);
     this.tails.set(shard.number, tail);
     tail.add(subscriber);
@@ -293,19 +326,27 @@ export class Feed<Change, News extends Told> {
     return frames;
   }
 
-  /** Each change that concerns the subscriber, or one reset in place of all, as of `applied`. */
-  private missed(changes: Logged<Change>[], topics: ReadonlySet<string>, applied: number, isTooOld: boolean): Frame<News>[] {
-    const reset = (reason: ResetReason): Frame<News>[] => [{ at: { position: applied, index: null }, type: 'reset', reason }];
-    if (isTooOld) return reset('CURSOR_TOO_OLD');
+  /** Each change that concerns the subscriber, or one reset in place of all, as of now. */
+  private missed(epoch: string, changes: Logged<Change>[], topics: ReadonlySet<string>, now: Resume, isTooOld: boolean): Frame<News>[] {
+    if (isTooOld) return [frame<News>(epoch, now, { type: 'reset', reason: 'CURSOR_TOO_OLD' })];
     // Topics as of now; if they were others meanwhile, there is a reset.
-    const frames = changes.flatMap((change): Frame<News>[] => {
-      const told = topics.has(this.definition.topicOf(change)) ? this.definition.tell(change) : null;
-      return told ? [{ at: change.id, ...told }] : [];
+    const told = changes.flatMap((change) => {
+      const news = topics.has(this.definition.topicOf(change)) ? this.definition.tell(change) : null;
+      return news ? [{ at: change.id, news }] : [];
     });
-    const last = frames.findLast(isReset);
+    const last = told.findLast(({ news }) => isReset(news));
+    if (last && isReset(last.news)) return [frame<News>(epoch, now, last.news)];
 
-    return last ? reset(last.reason) : frames;
+    return told.map(({ at, news }) => frame<News>(epoch, at, news));
   }
 }
+
+/** What was asked for is not there to be had, and one of two is the cause. */
+const fromTheFuture = (after: Resume | null) =>
+  after === null
+    ? fault('BAD_TOKEN', 'This consistency token is from the future: the journal has not come so far.')
+    : fault('BAD_USER_INPUT', 'This cursor, or the consistency token beside it, is from the future: the journal has not come so far.', {
+        argument: 'after',
+      });
 
 const isReset = <T extends Told>(told: T): told is T & Reset => told.type === 'reset';

@@ -2,27 +2,27 @@
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../shared/log.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services, Transport } from './context.js';
 import { fault } from './errors.js';
+import { PARSE_OPTIONS } from './operations.js';
+import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
 
 export const GRAPHQL_PATH = '/graphql';
 /** Operations being answered by this process, at the most. */
 const MOST_OPERATIONS = 2_000;
+const MOST_IN_A_BATCH = 10;
 
 const GRAPHQL_RESPONSE = 'application/graphql-response+json';
 const A_BUG = 'Something went wrong here. It was written down.';
 
-/** Limits of a document, before it is even parsed whole. */
-export const PARSE_OPTIONS = { maxTokens: 2_000 };
-
-export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, services: Services, config: { READ_DEADLINE_MS: number }) {
+export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, services: Services, streams: EventStreams) {
   const apollo = new ApolloServer<Context>({
     schema,
     plugins: [
@@ -37,6 +37,8 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
     introspection: true,
     includeStacktraceInErrorResponses: false,
     persistedQueries: false,
+    // They are executed at the same time, so they wait once.
+    allowBatchedHttpRequests: true,
     stopOnTerminationSignals: false,
     parseOptions: PARSE_OPTIONS,
     formatError: presentable,
@@ -44,6 +46,18 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
   });
   await apollo.start();
   let underWay = 0;
+  const apolloHandler: RouteHandlerMethod = fastifyApolloHandler(apollo, {
+    context: async (request: FastifyRequest, reply: FastifyReply) => {
+      if (underWay >= MOST_OPERATIONS)
+        throw fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
+      underWay += 1;
+      reply.raw.once('close', () => (underWay -= 1));
+      const context = await createContext(services, parametersOf(request.headers), cookiesOf(request.headers), cookiesOn(request, reply));
+      void reply.header('x-request-id', context.correlationId);
+
+      return context;
+    },
+  });
 
   app.route({
     url: GRAPHQL_PATH,
@@ -63,24 +77,14 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
       if (status >= 500) services.log.error({ err: error }, 'a bug before a request was executed');
       void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody('BAD_REQUEST', error.message));
     },
-    handler: fastifyApolloHandler(apollo, {
-      context: async (request: FastifyRequest, reply: FastifyReply) => {
-        if (underWay >= MOST_OPERATIONS)
-          throw fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
-        underWay += 1;
-        reply.raw.once('close', () => (underWay -= 1));
-        const context = await createContext(
-          services,
-          config,
-          parametersOf(request.headers),
-          cookiesOf(request.headers),
-          cookiesOn(request, reply),
-        );
-        void reply.header('x-request-id', context.correlationId);
+    handler(request, reply) {
+      if (streams.isWantedBy(request)) return streams.answer(request, reply);
+      if (Array.isArray(request.body) && request.body.length > MOST_IN_A_BATCH) {
+        return reply.code(400).send(errorBody('BAD_REQUEST', `At most ${MOST_IN_A_BATCH} operations come in one request.`));
+      }
 
-        return context;
-      },
-    }),
+      return apolloHandler.call(app, request, reply);
+    },
   });
 
   return { stop: () => apollo.stop() };
@@ -104,20 +108,22 @@ function cookiesOn(request: FastifyRequest, reply: FastifyReply): Transport {
 
 /** The newest token goes out with every response, in the three ways in which it can come back. */
 const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
-  async requestDidStart() {
+  async requestDidStart({ contextValue: mine }) {
+    mine.onItsOwn();
+
     return {
       async willSendResponse({ response, contextValue }) {
         if (response.body.kind !== 'single' || !contextValue.consistency) return;
         const consistency = contextValue.consistency.report();
         response.body.singleResult.extensions = { ...response.body.singleResult.extensions, consistency };
-        response.http.headers.set(CONSISTENCY_HEADER, consistency.token);
+        response.http.headers.set(CONSISTENCY_HEADER, contextValue.consistency.header());
         contextValue.transport?.setConsistency(contextValue.consistency.cookie());
       },
     };
   },
 };
 
-const errorBody = (code: string, message: string) => ({ errors: [{ message, extensions: { code } }] });
+export const errorBody = (code: string, message: string) => ({ errors: [{ message, extensions: { code } }] });
 
 /**
  * A client that knows only `application/json` takes a status other than 200 for trouble on the way, so a well-formed
@@ -146,7 +152,7 @@ const noSubscriptions: ApolloServerPlugin<Context> = {
       async didResolveOperation({ operation }) {
         if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return;
         const extensions = { code: 'BAD_REQUEST', http: { status: 400 } };
-        throw new GraphQLError('Subscriptions need a websocket, at the same path.', { extensions });
+        throw new GraphQLError('Subscriptions need a websocket at the same path, or `Accept: text/event-stream`.', { extensions });
       },
     };
   },

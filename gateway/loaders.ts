@@ -36,10 +36,10 @@ export class Loaders {
 
   constructor(reads: Reads, consistency: Consistency, viewerId: () => string | null) {
     this.authors = rowLoader<AuthorRow, AuthorPart>(reads, consistency, authorShard, (redis, space, shard, ids, parts) =>
-      readAuthors(redis, space, shard, ids, parts, viewerId()),
+      readAuthors(redis, space, shard, ids, parts, parts.has('isFollowedByViewer') ? viewerId() : null),
     );
     this.cheeps = rowLoader<CheepRow, CheepPart>(reads, consistency, cheepShard, (redis, space, shard, ids, parts) =>
-      readCheeps(redis, space, shard, ids, parts, viewerId()),
+      readCheeps(redis, space, shard, ids, parts, parts.has('likedByViewer') ? viewerId() : null),
     );
   }
 
@@ -82,7 +82,9 @@ function rowLoader<Row, Part extends string>(
           const floor = Math.max(...group.map((key) => key.floor));
           const shard = shardOf(ids[0]!, space);
           try {
-            const { value, applied } = await reads.read(consistency, shard, (redis, at) => read(redis, at, shard, ids, parts), { floor });
+            const isBase = group.some((key) => key.floor === 0);
+            const run = (redis: Redis, at: Space) => read(redis, at, shard, ids, parts);
+            const { value, applied } = await reads.read(consistency, shard, run, { floor, isBase });
             const rows = new Map(ids.map((id, i) => [id, value[i]!]));
             for (const key of group) {
               const row = rows.get(key.id);

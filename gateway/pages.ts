@@ -3,6 +3,8 @@ import type { GraphQLResolveInfo } from 'graphql';
 import { Field, Int, ObjectType, ArgsType } from 'type-graphql';
 import { z } from 'zod';
 import type { Page, PageRequest } from '../read-side/list.js';
+import type { Consistency } from './consistency.js';
+import type { Context } from './context.js';
 import { BadTokenError, decode, encode } from '../shared/token.js';
 import { fault } from './errors.js';
 import { selectedAt } from './selection.js';
@@ -92,18 +94,21 @@ const MOST_TRIES = 5;
  *
  *     const cheepFields = selectedAt(info, ['nodes', 'cheep'], ['edges', 'node', 'cheep']) ?? new Set();
  *     const { value, applied, rows } = await readExactly(
- *       (floor) => reads.read(consistency, shard, (redis, space) => readNotifications(redis, space, …), { floor }),
+ *       consistency,
+ *       (floor) => reads.read(consistency, shard, (redis, space) => readNotifications(redis, space, …), { floor, isBase: false }),
  *       (list) => list.items,
  *       (item, floor) => context.loaders.findCheep(item.cheepId, floor, cheepFields),
  *     );
  *
- * @param read the list, as of `floor` or later
+ * @param consistency hears which list stands: the answer is as of that one, not as of those that were read in vain
+ * @param read the list, as of `floor` or later; it must not be a base (see `ReadOptions`)
  * @param itemsOf those items of it that have a row to be found
  * @param find an item's row, as of `floor` or later; null for a row that nobody asked for
  * @returns the list, its position, and `rows` in the order of the items; null when there was no `find`
  * @throws NOT_CAUGHT_UP also when rows went away each time that it was tried
  */
 export async function readExactly<List, Item, Row>(
+  consistency: Consistency,
   read: (floor: number) => Promise<ReadList<List>>,
   itemsOf: (list: List) => Item[],
   find: ((item: Item, floor: number) => Promise<{ row: Row | null; applied: number }>) | null,
@@ -111,11 +116,16 @@ export async function readExactly<List, Item, Row>(
   let floor = 0;
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     const list = await read(floor);
-    if (!find) return { ...list, rows: null };
+    const stands = (rows: Row[] | null) => {
+      consistency.saw(list.applied, 0, true);
+
+      return { ...list, rows };
+    };
+    if (!find) return stands(null);
     const items = itemsOf(list.value);
     const found = await Promise.all(items.map((item) => find(item, list.applied)));
     const gone = found.filter(({ row }) => row === null);
-    if (gone.length === 0) return { ...list, rows: found.map(({ row }) => row!) };
+    if (gone.length === 0) return stands(found.map(({ row }) => row!));
     const ghost = found.findIndex(({ row, applied }) => row === null && applied <= list.applied);
     // An epoch that ends between the two reads looks like that for a moment; what stays so is a bug.
     if (ghost !== -1 && tries === MOST_TRIES - 1) {
@@ -134,6 +144,7 @@ export async function readExactly<List, Item, Row>(
  * @throws as `readExactly`
  */
 export async function exactPage<Row>(
+  { consistency }: Context,
   info: GraphQLResolveInfo,
   request: PageRequest,
   read: (floor: number) => Promise<ReadList<Page>>,
@@ -141,6 +152,7 @@ export async function exactPage<Row>(
 ): Promise<ListedPage<Row>> {
   const selected = selectedAt(info, ['nodes'], ['edges', 'node']);
   const { value, applied, rows } = await readExactly(
+    consistency,
     read,
     (page) => page.items,
     selected && (({ id }, floor) => find(id, floor, selected)),

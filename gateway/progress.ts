@@ -2,33 +2,47 @@
 import type { Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import { natsNames } from '../shared/names.js';
-import { progressMessage } from '../read-side/progress.js';
+import { askJournalHead } from '../shared/journal-requests.js';
+import { progressMessage, type ProgressMessage } from '../read-side/progress.js';
 
 interface Waiter {
   position: number;
   wake: () => void;
 }
 
+type Head = Awaited<ReturnType<typeof askJournalHead>>;
+
 /** Commits remembered, to tell how long ago the first was that a read has not seen. */
 const MOST_COMMITS = 1_024;
 
 export class Progress {
   private readonly applied = new Map<string, number>();
+  private readonly stopped = new Set<string>();
   private readonly waiters = new Map<string, Set<Waiter>>();
   private readonly listeners = new Map<string, Set<() => void>>();
   private readonly commits: { position: number; at: number }[] = [];
+  /** That any shard has applied. */
+  private furthest = 0;
   /** The epoch of the newest message; null when none has come. */
   epoch: string | null = null;
   /** Is told of an epoch, and says whether it is the one to listen to. */
   onEpoch: (epoch: string) => boolean = () => true;
 
-  constructor(nats: Nats, namespace: string, log: Logger) {
-    const names = natsNames(namespace);
+  private readonly names;
+  private asking: Promise<Head | null> | null = null;
+  private askingNext: Promise<Head | null> | null = null;
+
+  constructor(
+    private readonly nats: Nats,
+    namespace: string,
+    log: Logger,
+  ) {
+    const names = (this.names = natsNames(namespace));
     nats.connection.subscribe(names.progress, {
       callback: (error, message) => {
         const parsed = error ? null : progressMessage.safeParse(safely(() => message.json()));
         if (!parsed?.success) return log.warn({ err: error ?? parsed?.error }, 'not a progress message');
-        this.hear(parsed.data.epoch, parsed.data.applied);
+        this.hear(parsed.data);
       },
     });
     nats.connection.subscribe(names.committed, {
@@ -44,6 +58,22 @@ export class Progress {
   /** The newest position that the shard is known to have applied; −1 when nothing was heard of it. */
   known(shard: string): number {
     return this.applied.get(shard) ?? -1;
+  }
+
+  /** Has it met an event that it cannot apply? Then it does not move until an operator or a new release has mended that. */
+  isStopped(shard: string): boolean {
+    return this.stopped.has(shard);
+  }
+
+  /**
+   * Is that position further than the journal has ever been? Asked of the write side when nothing was heard of it yet; while
+   * that does not answer, nobody can say, and it may be.
+   */
+  async isFuture(position: number, epoch: string): Promise<boolean> {
+    if (position <= (this.commits.at(-1)?.position ?? 0) || position <= this.furthest) return false;
+    const head = await this.askHead();
+
+    return head !== null && head.epoch === epoch && head.position < position;
   }
 
   /** How long ago something was committed that a read as of `position` does not show, in milliseconds; 0 when nothing is known. */
@@ -80,15 +110,36 @@ export class Progress {
     return () => listeners.delete(listener);
   }
 
-  private hear(epoch: string, applied: Record<string, number>): void {
+  /** Where the journal stands, asked after this call: an answer to an earlier question may be older than what the caller knows. */
+  private askHead(): Promise<Head | null> {
+    if (!this.asking) {
+      this.asking = askJournalHead(this.nats, this.names)
+        .catch(() => null) // It may be away.
+        .finally(() => (this.asking = null));
+      return this.asking;
+    }
+
+    return (this.askingNext ??= this.asking.then(() => {
+      this.askingNext = null;
+      return this.askHead();
+    }));
+  }
+
+  private hear({ epoch, applied, stopped }: ProgressMessage): void {
     if (epoch !== this.epoch) {
       if (!this.onEpoch(epoch)) return;
       this.epoch = epoch;
       this.applied.clear();
+      this.stopped.clear();
+      this.furthest = 0;
     }
     for (const [shard, position] of Object.entries(applied)) {
+      const isStopped = stopped.includes(shard);
+      if (isStopped) this.stopped.add(shard);
+      else this.stopped.delete(shard);
       this.applied.set(shard, position);
-      for (const waiter of this.waiters.get(shard) ?? []) if (waiter.position <= position) waiter.wake();
+      this.furthest = Math.max(this.furthest, position);
+      for (const waiter of this.waiters.get(shard) ?? []) if (isStopped || waiter.position <= position) waiter.wake();
       for (const listener of this.listeners.get(shard) ?? []) listener();
     }
   }

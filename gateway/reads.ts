@@ -17,6 +17,10 @@ export interface ReadOptions<T> {
   floor?: number;
   /** What else must be true of what was read. */
   accept?: (value: T) => boolean;
+  /** False when it is as of another read of the answer, or may be thrown away: then it does not say what the answer is as of. */
+  isBase?: boolean;
+  /** What to say when `floor` is further than the journal has ever been. */
+  fromTheFuture?: () => Error;
 }
 
 export class Reads {
@@ -42,49 +46,74 @@ export class Reads {
     consistency: Consistency,
     shard: Shard,
     run: (redis: Redis, space: Space) => Promise<Snapshot<T>>,
-    { floor = 0, accept = () => true }: ReadOptions<T> = {},
+    { floor = 0, accept = () => true, isBase = floor === 0, fromTheFuture = tokenFromTheFuture }: ReadOptions<T> = {},
   ): Promise<{ value: T; applied: number }> {
+    const { progress } = this;
     const name = shardName(shard);
     const wanted = Math.max(floor, consistency.floor);
-    const start = performance.now();
-    const heardOf = this.progress.known(name);
-    // It was heard to be behind: likely it will be heard of in a moment, and a read before that would be for nothing.
-    if (heardOf >= 0 && heardOf < wanted) {
-      const left = consistency.deadlineFrom(start) - start;
-      if (left > 0) await this.progress.wait(name, wanted, Math.min(FIRST_BACKOFF_MS, left));
-      consistency.waitedMs = Math.max(consistency.waitedMs, performance.now() - start);
-    }
-    for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(2 * backoff, LAST_BACKOFF_MS)) {
-      const known = this.progress.known(name);
-      const snapshot = await this.ask(run);
-      const { applied, target, value } = snapshot;
-      // Below its target a shard is being built, and has not even what was there long ago.
-      const needed = Math.max(wanted, target);
-      const isThere = applied >= 0;
-      if (isThere && applied >= needed && accept(value)) {
-        consistency.saw(applied, this.progress.lagMs(applied));
-        return { value, applied };
-      }
-      const now = performance.now();
-      const left = consistency.deadlineFrom(start) - now;
-      if (left <= 0) {
-        // Stale is for what was asked, never for one part of an answer beside another.
-        if (consistency.staleOk && isThere && applied >= Math.max(target, floor)) {
-          consistency.satisfied = false;
-          consistency.saw(applied, this.progress.lagMs(applied));
-          return { value, applied };
+    let deadline: number | null = null;
+    let future: { isCertain: boolean; told: Promise<void> } | null = null;
+    const wait = async (position: number, ms: number) => {
+      deadline ??= consistency.beginWaiting(performance.now());
+      const left = deadline - performance.now();
+      if (left > 0) await Promise.race([progress.wait(name, position, Math.min(ms, left)), ...(future ? [future.told] : [])]);
+    };
+    const done = ({ applied, value }: Snapshot<T>) => {
+      consistency.saw(applied, progress.lagMs(applied), isBase);
+
+      return { value, applied };
+    };
+    try {
+      const heardOf = progress.known(name);
+      // It was heard to be behind: likely it will be heard of in a moment, and a read before that would be for nothing.
+      if (heardOf >= 0 && heardOf < wanted && !progress.isStopped(name)) await wait(wanted, FIRST_BACKOFF_MS);
+      for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(2 * backoff, LAST_BACKOFF_MS)) {
+        const known = progress.known(name);
+        const snapshot = await this.ask(run);
+        const { applied, target, value } = snapshot;
+        // Below its target a shard is being built, and has not even what was there long ago.
+        const needed = Math.max(wanted, target);
+        const isThere = applied >= 0;
+        if (isThere && applied >= needed && accept(value)) return done(snapshot);
+
+        deadline ??= consistency.beginWaiting(performance.now());
+        const left = deadline - performance.now();
+        // What cannot come is not waited for.
+        const isStopped = applied < needed && progress.isStopped(name);
+        if (applied < wanted) future ??= this.askWhetherFuture(wanted);
+        if (future?.isCertain) throw fromTheFuture();
+        if (left <= 0 || isStopped) {
+          // Stale is for what was asked, never for one part of an answer beside another.
+          if (consistency.staleOk && isThere && applied >= Math.max(target, floor)) {
+            consistency.satisfied = false;
+            return done(snapshot);
+          }
+          throw fault('NOT_CAUGHT_UP', notCaughtUp(name, snapshot, wanted, isStopped), {
+            shard: name,
+            applied: String(applied),
+            wanted: String(needed),
+            ...(isStopped ? { stopped: true } : {}),
+          });
         }
-        throw fault('NOT_CAUGHT_UP', notCaughtUp(name, applied, wanted, target), {
-          shard: name,
-          applied: String(applied),
-          wanted: String(needed),
-        });
+        // What was heard while the read was under way may be the very thing that it missed.
+        const justHeard = progress.known(name) >= needed && known < needed;
+        if (!justHeard) await wait(applied >= needed ? applied + 1 : needed, backoff);
       }
-      // What was heard while the read was under way may be the very thing that it missed.
-      const justHeard = this.progress.known(name) >= needed && known < needed;
-      if (!justHeard) await this.progress.wait(name, applied >= needed ? applied + 1 : needed, Math.min(backoff, left));
-      consistency.waitedMs = Math.max(consistency.waitedMs, performance.now() - start);
+    } finally {
+      if (deadline !== null) consistency.endWaiting(performance.now());
     }
+  }
+
+  /** `told` settles when it is certain, and else never. */
+  private askWhetherFuture(wanted: number) {
+    const certain = Promise.withResolvers<void>();
+    const future = { isCertain: false, told: certain.promise };
+    void this.progress.isFuture(wanted, this.space.epoch).then((isCertain) => {
+      future.isCertain = isCertain;
+      if (isCertain) certain.resolve();
+    });
+
+    return future;
   }
 
   private async ask<T>(run: (redis: Redis, space: Space) => Promise<Snapshot<T>>): Promise<Snapshot<T>> {
@@ -98,9 +127,12 @@ export class Reads {
   }
 }
 
-function notCaughtUp(shard: string, applied: number, wanted: number, target: number): string {
+function notCaughtUp(shard: string, { applied, target }: Snapshot<unknown>, wanted: number, isStopped: boolean): string {
   if (applied < 0) return `The projection ${shard} is not there yet.`;
+  if (isStopped) return `The projection ${shard} has stopped at position ${applied}: it cannot apply what comes next until that is mended.`;
   if (applied < target) return `The projection ${shard} is being built: it has applied ${applied} of ${target}.`;
 
   return `The projection ${shard} has applied position ${applied}, and ${wanted} was asked for.`;
 }
+
+const tokenFromTheFuture = () => fault('BAD_TOKEN', 'This consistency token is from the future: the journal has not come so far.');

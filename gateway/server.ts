@@ -20,10 +20,13 @@ import { Feed } from './feed.js';
 import { serveHttp } from './http.js';
 import { serveIde } from './ide.js';
 import { notificationFeed } from './notifications/notification-feed.js';
+import { Operations } from './operations.js';
 import { Progress } from './progress.js';
 import { Reads } from './reads.js';
 import { createSchema } from './schema.js';
+import { serveEventStreams } from './server-sent-events.js';
 import { Sessions } from './sessions.js';
+import { Subscriptions } from './subscriptions.js';
 import { timelineFeed } from './timelines/timeline-feed.js';
 import { serveWebsocket } from './websocket.js';
 
@@ -125,6 +128,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     authorFeed: new Feed(authorFeed, reads, progress, log),
     threadFeed: new Feed(threadFeed, reads, progress, log),
     notificationFeed: new Feed(notificationFeed, reads, progress, log),
+    readDeadlineMs: config.READ_DEADLINE_MS,
     log,
   };
   let stream: string | null = 'the stream of commands';
@@ -142,9 +146,11 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   })();
 
   const schema = createSchema();
-  const http = await serveHttp(app, schema, services, config);
+  const live = { services, operations: new Operations(schema), subscriptions: new Subscriptions() };
+  const streams = serveEventStreams(app, schema, live);
+  const http = await serveHttp(app, schema, services, streams);
   serveIde(app);
-  const websocket = serveWebsocket(app.server, schema, services, config);
+  const websocket = serveWebsocket(app.server, schema, live, config);
 
   /** Before the first read: afterwards reads go on without the read side, so it is not waited for again. */
   let isReadSideSeen = false;
@@ -174,6 +180,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     stop: async () => {
       // New work first, then what is under way, then what that needs.
       await websocket.stop();
+      streams.stop();
       await app.close();
       await http.stop();
       await nats.close();

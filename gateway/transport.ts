@@ -5,18 +5,20 @@ import { newId } from '../shared/ids.js';
 import { Consistency, CONSISTENCY_COOKIE, CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
 import { Context, type Services, type Transport } from './context.js';
 import { fault } from './errors.js';
-import { SESSION_COOKIE } from './sessions.js';
+import { SESSION_COOKIE, type Viewer } from './sessions.js';
 
-/** Headers of HTTP, or the `connectionParams` of a websocket: the same names, any case. */
+/** Headers of HTTP, or the `connectionParams` of a websocket, that mean something here: the same names, any case. */
+const PARAMETERS = ['authorization', CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER, 'x-request-id', 'traceparent'];
 export type Parameters = Record<string, string | undefined>;
 
 export function parametersOf(source: IncomingHttpHeaders | Record<string, unknown>): Parameters {
-  return Object.fromEntries(
-    Object.entries(source).flatMap(([name, value]) => {
-      const text = Array.isArray(value) ? value.join(',') : value;
-      return typeof text === 'string' ? [[name.toLowerCase(), text]] : [];
-    }),
-  );
+  const parameters: Parameters = {};
+  for (const [name, value] of Object.entries(source)) {
+    const text = Array.isArray(value) ? value.join(',') : value;
+    if (typeof text === 'string' && PARAMETERS.includes(name.toLowerCase())) parameters[name.toLowerCase()] = text;
+  }
+
+  return parameters;
 }
 
 /**
@@ -24,7 +26,10 @@ export function parametersOf(source: IncomingHttpHeaders | Record<string, unknow
  * here asked for it. (Clients that are no browsers send no `Origin`.)
  */
 export function cookiesOf(headers: IncomingHttpHeaders): Record<string, string | undefined> {
-  return isForeign(headers) ? {} : parseCookie(headers.cookie ?? '');
+  if (isForeign(headers) || !headers.cookie) return {};
+  const cookies = parseCookie(headers.cookie);
+
+  return { [SESSION_COOKIE]: cookies[SESSION_COOKIE], [CONSISTENCY_COOKIE]: cookies[CONSISTENCY_COOKIE] };
 }
 
 export function isForeign({ origin, host }: IncomingHttpHeaders): boolean {
@@ -36,7 +41,6 @@ export function isForeign({ origin, host }: IncomingHttpHeaders): boolean {
  */
 export async function createContext(
   services: Services,
-  config: { READ_DEADLINE_MS: number },
   parameters: Parameters,
   cookies: Record<string, string | undefined>,
   transport?: Transport,
@@ -50,13 +54,13 @@ export async function createContext(
       waitMs: parameters[WAIT_HEADER],
     },
     epoch,
-    config.READ_DEADLINE_MS,
+    services.readDeadlineMs,
   );
-  const viewerId = await whoIs(services, parameters.authorization, cookies[SESSION_COOKIE], transport);
+  const viewer = await whoIs(services, parameters.authorization, cookies[SESSION_COOKIE], transport);
   const traceparent = parameters.traceparent && parameters.traceparent.length <= 64 ? parameters.traceparent : null;
   const given = parameters['x-request-id'];
 
-  return new Context(services, viewerId, consistency, given && /^[\w.-]{1,64}$/.test(given) ? given : newId(), traceparent, transport);
+  return new Context(services, viewer, consistency, given && /^[\w.-]{1,64}$/.test(given) ? given : newId(), traceparent, transport);
 }
 
 async function whoIs(
@@ -64,18 +68,18 @@ async function whoIs(
   authorization: string | undefined,
   sessionCookie: string | undefined,
   transport: Transport | undefined,
-): Promise<string | null> {
+): Promise<Viewer | null> {
   if (authorization !== undefined) {
     const token = /^Bearer +(\S+)$/i.exec(authorization.trim())?.[1];
-    const viewerId = token ? await sessions.verify(token) : null;
-    if (!viewerId) throw fault('UNAUTHENTICATED', 'The access token is not valid, or has expired.', { http: 401 });
+    const viewer = token ? await sessions.verify(token) : null;
+    if (!viewer) throw fault('UNAUTHENTICATED', 'The access token is not valid, or has expired.', { http: 401 });
 
-    return viewerId;
+    return viewer;
   }
   if (!sessionCookie) return null;
-  const viewerId = await sessions.verify(sessionCookie);
+  const viewer = await sessions.verify(sessionCookie);
   // A browser sends it until it is told not to.
-  if (!viewerId) transport?.setSession(null);
+  if (!viewer) transport?.setSession(null);
 
-  return viewerId;
+  return viewer;
 }

@@ -4,30 +4,18 @@
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import {
-  createSourceEventStream,
-  execute,
-  GraphQLError,
-  getOperationAST,
-  getVariableValues,
-  parse,
-  validate,
-  type DocumentNode,
-  type ExecutionArgs,
-  type ExecutionResult,
-  type GraphQLSchema,
-} from 'graphql';
+import { GraphQLError, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql';
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { decodeToken } from '../shared/token.js';
-import { pause } from '../shared/follow.js';
-import { complexityFault } from './complexity.js';
-import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER, type ConsistencyReport } from './consistency.js';
+import { encodeToken, type Token } from '../shared/token.js';
+import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services } from './context.js';
-import { fault, GoneMeanwhile } from './errors.js';
-import { GRAPHQL_PATH, logBugs, PARSE_OPTIONS, presentable } from './http.js';
+import { fault } from './errors.js';
+import { GRAPHQL_PATH, logBugs } from './http.js';
+import type { Operations } from './operations.js';
 import { SESSION_COOKIE } from './sessions.js';
-import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
+import { answer, present, type Subscriptions } from './subscriptions.js';
+import { cookiesOf, createContext, isForeign, parametersOf, type Parameters } from './transport.js';
 
 /** Operations of one socket at a time, at the most. */
 const MOST_OPERATIONS = 100;
@@ -39,35 +27,40 @@ const INIT_DEADLINE_MS = 5_000;
 const PING_MS = 12_000;
 /** For a client to answer that we are going away. */
 const CLOSE_DEADLINE_MS = 1_000;
-
-/** Between tries of a frame whose rows are not there yet; each try waits by itself, too. */
-const RETRY_MS = 100;
+/** A timer takes no more: about 24 days. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Of one socket: the operations on it are one session, and never go back. */
 interface Session {
-  request: IncomingMessage;
+  /** What it was opened with: a page of another origin has no cookies here. */
+  parameters: Parameters;
+  cookies: Record<string, string | undefined>;
   /** The newest that any of its operations answered with. */
-  token: string | null;
+  newest: Token | null;
   underWay: number;
+  send(message: string): Promise<void>;
+  /** Ends it when its access token runs out. */
+  expire(atMs: number): void;
 }
+
+/** Sends a subscription's answers as they come, and brings none of them: they are written already, once for many sockets. */
+type Operation = ExecutionArgs & { id: string; session: Session };
 
 export function serveWebsocket(
   server: Server,
   schema: GraphQLSchema,
-  services: Services,
-  config: { READ_DEADLINE_MS: number; ALLOWED_ORIGINS: string[] },
+  { services, operations, subscriptions }: { services: Services; operations: Operations; subscriptions: Subscriptions },
+  config: { ALLOWED_ORIGINS: string[] },
 ) {
   const { log } = services;
   const contextOf = (session: Session, params: Record<string, unknown>, payload?: SubscribePayload) => {
-    const { headers } = session.request;
-    const parameters = { ...parametersOf(headers), ...parametersOf(params) };
+    const parameters = { ...session.parameters, ...parametersOf(params) };
     const extra = payload?.extensions?.[CONSISTENCY_HEADER];
     if (typeof extra === 'string') parameters[CONSISTENCY_HEADER] = [parameters[CONSISTENCY_HEADER], extra].filter(Boolean).join(',');
     // What we remember for a client is like a cookie: one of another epoch is nobody's fault, and forgotten.
-    const cookies = cookiesOf(headers);
-    if (session.token) cookies[CONSISTENCY_COOKIE] = session.token;
+    const cookies = session.newest ? { ...session.cookies, [CONSISTENCY_COOKIE]: encodeToken(session.newest) } : session.cookies;
 
-    return createContext(services, config, parameters, cookies);
+    return createContext(services, parameters, cookies);
   };
 
   const protocol = makeServer<Record<string, unknown>, Session>({
@@ -75,7 +68,8 @@ export function serveWebsocket(
     connectionInitWaitTimeout: INIT_DEADLINE_MS,
     onConnect: async ({ extra: session, connectionParams }) => {
       try {
-        await contextOf(session, connectionParams ?? {});
+        const { expiresAtMs } = await contextOf(session, connectionParams ?? {});
+        if (expiresAtMs !== null) session.expire(expiresAtMs);
       } catch (error) {
         // Who says a wrong name is not let in (4403); what else is wrong is told to each operation.
         if (error instanceof GraphQLError && error.extensions.code === 'UNAUTHENTICATED') return false;
@@ -84,35 +78,30 @@ export function serveWebsocket(
 
       return true;
     },
-    onSubscribe: async ({ extra: session, connectionParams }, _id, payload) => {
+    onSubscribe: async ({ extra: session, connectionParams }, id, payload) => {
       if (session.underWay >= MOST_OPERATIONS) return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
-      const checked = check(schema, payload);
+      const checked = operations.check(payload);
       if (Array.isArray(checked)) return checked;
       // Before anything is waited for: messages come without waiting for each other.
       session.underWay += 1;
       try {
         const contextValue = await contextOf(session, connectionParams ?? {}, payload);
+        const { operationName, variables: variableValues } = payload;
+        const operation: Operation = { schema, document: checked, operationName, variableValues, contextValue, id, session };
 
-        return { schema, document: checked, operationName: payload.operationName, variableValues: payload.variables, contextValue };
+        return operation;
       } catch (error) {
         session.underWay -= 1;
         if (error instanceof GraphQLError) return [error];
         throw error;
       }
     },
-    subscribe: (args) => subscribeAfresh(args),
+    subscribe: (args) => deliver(args as Operation),
     onNext: ({ extra: session }, _id, _payload, args, result) => {
-      const context = args.contextValue as Context;
-      // A frame's own is there already.
-      const consistency = (result.extensions?.consistency as ConsistencyReport | undefined) ?? context.consistency.report();
-      session.token = newer(session.token, consistency.token);
-      logBugs(result.errors ?? [], log, context.correlationId);
+      const { payload, newest } = answer(result, args.contextValue as Context);
+      session.newest = newer(session.newest, newest);
 
-      return {
-        ...result,
-        ...(result.errors ? { errors: result.errors.map((error) => present(error)) } : {}),
-        extensions: { ...result.extensions, consistency },
-      };
+      return payload;
     },
     onError: (_, __, ___, errors) => {
       logBugs(errors, log);
@@ -124,13 +113,30 @@ export function serveWebsocket(
     },
   });
 
-  /** As over HTTP, without what is meant for HTTP. */
-  const present = (error: GraphQLError) => {
-    const formatted = error.toJSON();
-    const { http: _, ...extensions }: Record<string, unknown> = { code: 'INTERNAL_SERVER_ERROR', ...formatted.extensions };
+  /** Settles with what is wrong, or with a source that sends each answer by itself and ends after the last. */
+  async function deliver({ id, session, ...args }: Operation): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
+    const answers = await subscriptions.subscribe(args);
+    if (!(Symbol.asyncIterator in answers)) return answers;
+    const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
+    const deliveries: AsyncIterableIterator<ExecutionResult> = {
+      next: async () => {
+        for (;;) {
+          const { value, done } = await answers.next();
+          if (done) return { value: undefined, done: true };
+          session.newest = newer(session.newest, value.newest);
+          await session.send(`${head}${value.json}}`);
+        }
+      },
+      return: async () => {
+        await answers.return?.();
 
-    return presentable({ ...formatted, extensions }, error);
-  };
+        return { value: undefined, done: true };
+      },
+      [Symbol.asyncIterator]: () => deliveries,
+    };
+
+    return deliveries;
+  }
 
   const sockets = new WebSocketServer({
     noServer: true,
@@ -138,18 +144,40 @@ export function serveWebsocket(
     maxPayload: MOST_BYTES_IN_A_MESSAGE,
     perMessageDeflate: false,
   });
-  const serve = (websocket: WebSocket, request: IncomingMessage) => {
+  const silent = new WeakSet<WebSocket>();
+  const heart = setInterval(() => {
+    for (const websocket of sockets.clients) {
+      if (silent.has(websocket)) websocket.terminate();
+      silent.add(websocket);
+      websocket.ping();
+    }
+  }, PING_MS);
+  const serve = (websocket: WebSocket, { headers }: IncomingMessage) => {
     const failed = (error: Error) => {
       // One that only servers send; everything else that a client can do wrong is dealt with inside.
       if (error.message.startsWith('Unexpected message of type')) return websocket.close(CloseCode.BadRequest, 'Invalid message received');
       log.error({ err: error }, 'a bug in a websocket operation');
       websocket.close(CloseCode.InternalServerError, 'Internal server error');
     };
+    // Settles when it is on its way, so that a slow reader holds back what is sent to it. To who has gone, nothing is sent.
+    const send = (message: string) => new Promise<void>((resolve) => websocket.send(message, () => resolve()));
+    let expiry: NodeJS.Timeout | undefined;
+    const session: Session = {
+      parameters: parametersOf(headers),
+      cookies: cookiesOf(headers),
+      newest: null,
+      underWay: 0,
+      send,
+      expire: (atMs) => {
+        const leftMs = atMs - Date.now();
+        if (leftMs <= 0) return websocket.close(CloseCode.Forbidden, 'The access token has expired');
+        expiry = setTimeout(() => session.expire(atMs), Math.min(leftMs, LONGEST_TIMER_MS));
+      },
+    };
     const closed = protocol.opened(
       {
         protocol: websocket.protocol,
-        // Settles when it is on its way, so that a slow reader holds back what is sent to it. To who has gone, nothing is sent.
-        send: (data) => new Promise((resolve) => websocket.send(data, () => resolve())),
+        send,
         close: (code, reason) => websocket.close(code, reason),
         onMessage: (handle) =>
           websocket.on('message', (data: Buffer) => {
@@ -157,18 +185,12 @@ export function serveWebsocket(
             else handle(data.toString()).catch(failed);
           }),
       },
-      { request, token: null, underWay: 0 },
+      session,
     );
-    let isAlive = true;
-    websocket.on('pong', () => (isAlive = true));
-    const heart = setInterval(() => {
-      if (!isAlive) return websocket.terminate();
-      isAlive = false;
-      websocket.ping();
-    }, PING_MS);
+    websocket.on('pong', () => silent.delete(websocket));
     websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
     websocket.once('close', (code, reason) => {
-      clearInterval(heart);
+      clearTimeout(expiry);
       closed(code, reason.toString()).catch(failed);
     });
   };
@@ -184,6 +206,7 @@ export function serveWebsocket(
   return {
     /** Closes all sockets, with or without the client's consent. */
     stop: async () => {
+      clearInterval(heart);
       const gone = new Promise((resolve) => sockets.close(resolve));
       for (const websocket of sockets.clients) websocket.close(1001, 'Going away');
       const deadline = setTimeout(() => sockets.clients.forEach((websocket) => websocket.terminate()), CLOSE_DEADLINE_MS);
@@ -194,12 +217,8 @@ export function serveWebsocket(
 }
 
 /** The one of two tokens that says more; of different epochs, the second. */
-function newer(known: string | null, token: string): string {
-  if (known === null) return token;
-  const [a, b] = [decodeToken(known), decodeToken(token)];
-
-  return a.epoch === b.epoch && a.position > b.position ? known : token;
-}
+const newer = (known: Token | null, token: Token): Token =>
+  known?.epoch === token.epoch && known.position > token.position ? known : token;
 
 /** The status line for an upgrade that is refused. */
 function refusal(request: IncomingMessage, allowedOrigins: string[]): string | null {
@@ -209,70 +228,4 @@ function refusal(request: IncomingMessage, allowedOrigins: string[]): string | n
   if (isForeign(request.headers) && cookie.includes(`${SESSION_COOKIE}=`) && !allowedOrigins.includes(origin!)) return '403 Forbidden';
 
   return null;
-}
-
-/** The document, or what is wrong with it: told to this operation, while the others of the socket go on. */
-function check(schema: GraphQLSchema, { query, operationName, variables }: SubscribePayload): DocumentNode | GraphQLError[] {
-  const withCode = (code: string) => (error: GraphQLError) =>
-    new GraphQLError(error.message, { nodes: error.nodes, source: error.source, positions: error.positions, extensions: { code } });
-  let document: DocumentNode;
-  try {
-    document = parse(query, PARSE_OPTIONS);
-  } catch (error) {
-    if (error instanceof GraphQLError) return [withCode('GRAPHQL_PARSE_FAILED')(error)];
-    throw error;
-  }
-  const invalid = validate(schema, document);
-  if (invalid.length > 0) return invalid.map(withCode('GRAPHQL_VALIDATION_FAILED'));
-  const operation = getOperationAST(document, operationName);
-  if (!operation) return [new GraphQLError('Which operation is meant?', { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } })];
-  const wrong = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}).errors ?? [];
-  if (wrong.length > 0) return wrong.map(withCode('BAD_USER_INPUT'));
-  const tooMuch = complexityFault(schema, document, operationName, variables ?? {});
-
-  return tooMuch ? [tooMuch] : document;
-}
-
-/** Has it failed for nothing but what passes? */
-const isRetryable = ({ errors }: ExecutionResult) =>
-  errors !== undefined && errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true);
-
-/** Is it about what is no longer there? Then there is nothing to tell. */
-const isGone = ({ errors = [] }: ExecutionResult) => errors.some(({ originalError }) => originalError instanceof GoneMeanwhile);
-
-/** As graphql-js does it, but each frame is executed with a context of its own: what was loaded for one is not shown in another. */
-async function subscribeAfresh(args: ExecutionArgs): Promise<AsyncIterable<ExecutionResult> | ExecutionResult> {
-  const source = await createSourceEventStream(args);
-  if (!(Symbol.asyncIterator in source)) return source;
-  const frames = source[Symbol.asyncIterator]();
-  const context = args.contextValue as Context;
-  const stop = new AbortController();
-  const results: AsyncIterableIterator<ExecutionResult> = {
-    next: async () => {
-      for (;;) {
-        const frame = await frames.next();
-        if (frame.done) return { value: undefined, done: true };
-        let contextValue = context.fresh();
-        let result = await execute({ ...args, rootValue: frame.value, contextValue });
-        // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
-        while (isRetryable(result) && !stop.signal.aborted) {
-          await pause(RETRY_MS, stop.signal);
-          contextValue = context.fresh();
-          result = await execute({ ...args, rootValue: frame.value, contextValue });
-        }
-        if (isGone(result)) continue;
-
-        return { value: { ...result, extensions: { ...result.extensions, consistency: contextValue.consistency.report() } }, done: false };
-      }
-    },
-    return: async () => {
-      stop.abort();
-      await frames.return?.();
-
-      return { value: undefined, done: true };
-    },
-    [Symbol.asyncIterator]: () => results,
-  };
-
-  return results;
 }

@@ -9,7 +9,7 @@ import { APPLIED, LOG, LOG_LENGTH, LOG_TRIMMED, prefixOf, shardName, type Shard,
 /** A script stops between two events after touching about this many keys (about 2 ms), and says how far it came. */
 const MOST_KEYS = 1_000;
 
-const script = (lua: string) => `
+const script = (lua: string, logLength: number) => `
 local prefix, expected, upTo = ARGV[1], ARGV[2], ARGV[3]
 local applied = redis.call('GET', KEYS[1])
 if applied ~= expected then return {'moved', applied} end
@@ -21,10 +21,10 @@ local function log(position, ...)
   if position ~= logPosition then logPosition, logIndex = position, 0 end
   local id = position .. '-' .. logIndex
   logIndex = logIndex + 1
-  if redis.call('XLEN', key('${LOG}')) >= ${LOG_LENGTH} then
+  if redis.call('XLEN', key('${LOG}')) >= ${logLength} then
     redis.call('SET', key('${LOG_TRIMMED}'), redis.call('XRANGE', key('${LOG}'), '-', '+', 'COUNT', 1)[1][1])
   end
-  local added = redis.pcall('XADD', key('${LOG}'), 'MAXLEN', '=', ${LOG_LENGTH}, id, ...)
+  local added = redis.pcall('XADD', key('${LOG}'), 'MAXLEN', '=', ${logLength}, id, ...)
   -- It is there already when a script that failed in the middle is run again.
   if type(added) == 'table' and added.err and not string.find(added.err, 'equal or smaller', 1, true) then
     error(added.err)
@@ -68,12 +68,15 @@ export type Applied =
 
 export type Apply = (shard: Shard, expected: number, upTo: number, writes: PositionedWrite[]) => Promise<Applied>;
 
-/** How to apply writes to the shards of these projections. Rejects with Redis's error, `applied` left where it was. */
-export function createApply(redis: Redis, space: Space, projections: Projection[]): Apply {
+/**
+ * How to apply writes to the shards of these projections. Rejects with Redis's error, `applied` left where it was.
+ * @param logLength tests use small ones: what happens at it is the same
+ */
+export function createApply(redis: Redis, space: Space, projections: Projection[], logLength = LOG_LENGTH): Apply {
   const commands = new Map<string, (...args: (string | number | Buffer)[]) => Promise<[string, string | null]>>();
   for (const { id, lua } of projections) {
     const name = `apply_${id.name}`;
-    redis.defineCommand(name, { numberOfKeys: 1, lua: script(lua) });
+    redis.defineCommand(name, { numberOfKeys: 1, lua: script(lua, logLength) });
     commands.set(id.name, (redis as unknown as Record<string, typeof redis.call>)[name]!.bind(redis) as never);
   }
 

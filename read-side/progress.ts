@@ -20,6 +20,8 @@ export const progressMessage = z.object({
   epoch: z.string().regex(EPOCH),
   /** Position, by `shardName`. */
   applied: z.record(z.string(), z.number().int()),
+  /** Those of them that have met an event which they cannot apply. */
+  stopped: z.array(z.string()).default([]),
 });
 
 export type ProgressMessage = z.infer<typeof progressMessage>;

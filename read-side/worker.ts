@@ -312,6 +312,8 @@ class ReadSideWorker {
     } else {
       owned.stopped = { cause, until: Date.now() + STOPPED_RETRY_MS };
       log.error({ err: cause, shard: name, applied: owned.applied }, 'a shard stopped');
+      // Who waits for it need not.
+      if (this.space) this.report(this.space, [owned]);
     }
     if (pump?.shards.size === 0) void this.retire(pump);
   }
@@ -323,6 +325,7 @@ class ReadSideWorker {
     const message: ProgressMessage = {
       epoch: space.epoch,
       applied: Object.fromEntries(standing.map(({ shard, applied }) => [shardName(shard), applied])),
+      stopped: standing.filter((shard) => (shard as Owned).stopped).map(({ shard }) => shardName(shard)),
     };
     nats.connection.publish(natsNames(namespace).progress, JSON.stringify(message));
   }

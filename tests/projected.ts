@@ -136,7 +136,9 @@ export class Projected {
     this.waves = 0;
     const consistency = new Consistency(this.space.epoch, 0, false, waitMs);
 
-    return graphql({ schema: this.schema, source, contextValue: new Context(this.services, viewerId, consistency, 'test', null) });
+    const viewer = viewerId === null ? null : { authorId: viewerId, expiresAtMs: Infinity };
+
+    return graphql({ schema: this.schema, source, contextValue: new Context(this.services, viewer, consistency, 'test', null) });
   }
 
   async end(): Promise<void> {

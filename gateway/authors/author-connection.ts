@@ -1,5 +1,5 @@
 import type { GraphQLResolveInfo } from 'graphql';
-import { Ctx, Field, FieldResolver, Int, ObjectType, Resolver, Root } from 'type-graphql';
+import { Field, FieldResolver, Int, ObjectType, Resolver, Root } from 'type-graphql';
 import type { AuthorRow } from '../../read-side/authors/query.js';
 import type { Page, PageRequest } from '../../read-side/list.js';
 import type { Context } from '../context.js';
@@ -30,13 +30,14 @@ export const authorPage = (
   info: GraphQLResolveInfo,
   request: PageRequest,
   read: (floor: number) => Promise<ReadList<Page>>,
-): Promise<ListedAuthors> => exactPage(info, request, read, (id, floor, selected) => context.loaders.findAuthor(id, floor, selected));
+): Promise<ListedAuthors> =>
+  exactPage(context, info, request, read, (id, floor, selected) => context.loaders.findAuthor(id, floor, selected));
 
 @Resolver(() => AuthorEdge)
 export class AuthorEdgeResolver {
   @FieldResolver(() => Author)
-  node(@Root() item: Listed<Loaded<AuthorRow>>, @Ctx() context: Context) {
-    return toAuthor(rowOf(item), context.viewerId);
+  node(@Root() item: Listed<Loaded<AuthorRow>>) {
+    return toAuthor(rowOf(item));
   }
 }
 
@@ -48,7 +49,7 @@ export class AuthorConnectionResolver {
   }
 
   @FieldResolver(() => [Author])
-  nodes(@Root() page: ListedAuthors, @Ctx() context: Context) {
-    return page.items.map((item) => toAuthor(rowOf(item), context.viewerId));
+  nodes(@Root() page: ListedAuthors) {
+    return page.items.map((item) => toAuthor(rowOf(item)));
   }
 }

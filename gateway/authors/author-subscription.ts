@@ -5,7 +5,7 @@ import { id as idRule } from '../../shared/rules.js';
 import type { Context } from '../context.js';
 import { fault } from '../errors.js';
 import { ResetReason } from '../feed.js';
-import { parseResumeCursor, resumeCursor } from '../resume-cursor.js';
+import { parseResumeCursor } from '../resume-cursor.js';
 import type { AuthorFrame } from './author-feed.js';
 import { Author, requireAuthor } from './author.js';
 
@@ -58,11 +58,10 @@ export class AuthorSubscription {
     @Arg('id', () => ID) _id: string,
     @Arg('after', () => String, { nullable: true }) _after: string | null | undefined,
     @Root() frame: AuthorFrame,
-    @Ctx() context: Context,
+    @Ctx() { consistency }: Context,
   ): AuthorEvent {
-    const { consistency, services } = context;
-    const cursor = resumeCursor(services.reads.space.epoch, frame.at);
-    consistency.saw(frame.at.position, 0);
+    const { cursor } = frame;
+    consistency.saw(frame.at.position, 0, true);
     switch (frame.type) {
       case 'live':
         return Object.assign(new AuthorLive(), { cursor });

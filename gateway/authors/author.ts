@@ -43,7 +43,7 @@ export class Author extends Node {
   birthDate!: string | null;
 
   @Field(() => String, { nullable: true, description: 'Only for the author itself; null for everybody else.' })
-  email!: string | null;
+  email!: string;
 
   @Field(() => DateTime)
   signedUpAt!: Date;
@@ -64,19 +64,13 @@ export class Author extends Node {
   floor!: number;
 }
 
-export function toAuthor(row: Loaded<AuthorRow>, viewerId: string | null): Author {
-  return Object.assign(new Author(), {
-    ...row,
-    signedUpAt: new Date(row.signedUpAt),
-    email: row.id === viewerId ? row.email : null,
-  });
-}
+export const toAuthor = (row: Loaded<AuthorRow>): Author => Object.assign(new Author(), { ...row, signedUpAt: new Date(row.signedUpAt) });
 
 /** The author with this id, as of `floor` or later; null when there is none. `info` is of the field that it stands in. */
 export async function loadAuthor(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author | null> {
   const row = await context.loaders.author(id, floor, selectedFields(info));
 
-  return row && toAuthor(row, context.viewerId);
+  return row && toAuthor(row);
 }
 
 /** As `loadAuthor`, after waiting until the author is there and has this version at least. */
@@ -92,7 +86,7 @@ export async function awaitAuthor(context: Context, id: string, minVersion: numb
     { accept: ([row]) => (row?.version ?? 0) >= minVersion },
   );
 
-  return value[0] ? toAuthor({ ...value[0], floor: 0 }, context.viewerId) : null;
+  return value[0] ? toAuthor({ ...value[0], floor: 0 }) : null;
 }
 
 /** As `loadAuthor`, where there must be one: authors are never deleted. */
@@ -105,6 +99,11 @@ export async function requireAuthor(context: Context, id: string, floor: number,
 
 @Resolver(() => Author)
 export class AuthorResolver {
+  @FieldResolver()
+  email(@Root() { id, email }: Author, @Ctx() context: Context): string | null {
+    return id === context.viewerId ? email : null;
+  }
+
   @FieldResolver(() => AuthorConnection)
   followers(@Root() author: Author, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     const request = pageRequest(args);
@@ -133,4 +132,5 @@ const readList =
   (floor: number) =>
     reads.read(consistency, authorShard(author.id, reads.space), (redis, space) => read(redis, space, author.id, request), {
       floor: Math.max(author.floor, floor),
+      isBase: false,
     });

@@ -39,7 +39,7 @@ export class LogInMutation {
     const authorId = isPossible ? await passwords.authenticate(usernameOrEmail.trim(), password) : null;
     const session = authorId && (await sessions.issue(authorId));
     if (session) {
-      context.viewerId = authorId;
+      context.signIn({ authorId, expiresAtMs: session.expiresAt.getTime() });
       context.transport?.setSession(session);
     }
     const userErrors = session ? [] : [{ code: 'WRONG_CREDENTIALS' as const, field: null, message: REASONS.WRONG_CREDENTIALS }];
@@ -49,7 +49,7 @@ export class LogInMutation {
 
   @Mutation(() => Boolean, { description: 'Clears the cookie. An access token goes on until it expires.' })
   logOut(@Ctx() context: Context): boolean {
-    context.viewerId = null;
+    context.signIn(null);
     context.transport?.setSession(null);
 
     return true;

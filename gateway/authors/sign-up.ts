@@ -78,7 +78,7 @@ export class SignUpMutation {
     const mayEnter = isIn && (!receipt.replayed || (await passwords.verify(authorId, input.password)));
     const session = mayEnter ? await sessions.issue(authorId) : null;
     if (session) {
-      context.viewerId = authorId;
+      context.signIn({ authorId, expiresAtMs: session.expiresAt.getTime() });
       context.transport?.setSession(session);
     }
 

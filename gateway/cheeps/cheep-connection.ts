@@ -1,5 +1,5 @@
 import type { GraphQLResolveInfo } from 'graphql';
-import { Ctx, Field, FieldResolver, ObjectType, Resolver, Root } from 'type-graphql';
+import { Field, FieldResolver, ObjectType, Resolver, Root } from 'type-graphql';
 import type { CheepRow } from '../../read-side/cheeps/query.js';
 import type { Page, PageRequest } from '../../read-side/list.js';
 import type { Context } from '../context.js';
@@ -39,7 +39,7 @@ export const cheepPage = (
   request: PageRequest,
   read: (floor: number) => Promise<ReadList<Page>>,
 ): Promise<ListedPage<Loaded<CheepRow>>> =>
-  exactPage(info, request, read, (id, floor, selected) => context.loaders.findCheep(id, floor, selected));
+  exactPage(context, info, request, read, (id, floor, selected) => context.loaders.findCheep(id, floor, selected));
 
 export const cheepConnection = (page: ListedPage<Loaded<CheepRow>>, resumeCursor: string | null = null): ListedCheeps => ({
   ...page,
@@ -49,8 +49,8 @@ export const cheepConnection = (page: ListedPage<Loaded<CheepRow>>, resumeCursor
 @Resolver(() => CheepEdge)
 export class CheepEdgeResolver {
   @FieldResolver(() => Cheep)
-  node(@Root() item: ListedCheep, @Ctx() context: Context) {
-    return toCheep(rowOf(item), context.viewerId);
+  node(@Root() item: ListedCheep) {
+    return toCheep(rowOf(item));
   }
 }
 
@@ -62,7 +62,7 @@ export class CheepConnectionResolver {
   }
 
   @FieldResolver(() => [Cheep])
-  nodes(@Root() page: ListedCheeps, @Ctx() context: Context) {
-    return page.items.map((item) => toCheep(rowOf(item), context.viewerId));
+  nodes(@Root() page: ListedCheeps) {
+    return page.items.map((item) => toCheep(rowOf(item)));
   }
 }

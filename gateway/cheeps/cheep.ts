@@ -65,14 +65,13 @@ export class DeletedCheep {
 
 export const Reply = createUnionType({ name: 'Reply', types: () => [Cheep, DeletedCheep] as const });
 
-export function toCheep({ inReplyTo, mentions, ...row }: Loaded<CheepRow>, viewerId: string | null): Cheep {
+export function toCheep({ inReplyTo, mentions, ...row }: Loaded<CheepRow>): Cheep {
   return Object.assign(new Cheep(), {
     ...row,
     postedAt: new Date(row.postedAt),
     editedAt: row.editedAt === null ? null : new Date(row.editedAt),
     inReplyToId: inReplyTo,
     mentionedAt: mentions,
-    likedByViewer: viewerId === null ? null : row.likedByViewer,
   });
 }
 
@@ -80,7 +79,7 @@ export function toCheep({ inReplyTo, mentions, ...row }: Loaded<CheepRow>, viewe
 export async function loadCheep(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
   const row = await context.loaders.cheep(id, floor, selectedFields(info));
 
-  return row && toCheep(row, context.viewerId);
+  return row && toCheep(row);
 }
 
 /** As `loadCheep`, after waiting until the cheep has this version at least: a deletion makes one too. */
@@ -163,7 +162,10 @@ export class CheepResolver {
     const { reads } = context.services;
     const shard = cheepShard(id, reads.space);
     const page = await cheepPage(context, info, request, (from) =>
-      reads.read(context.consistency, shard, (redis, space) => readReplies(redis, space, id, request), { floor: Math.max(floor, from) }),
+      reads.read(context.consistency, shard, (redis, space) => readReplies(redis, space, id, request), {
+        floor: Math.max(floor, from),
+        isBase: false,
+      }),
     );
 
     return cheepConnection(page, resumeCursor(reads.space.epoch, { position: page.applied, index: null }));

@@ -5,7 +5,7 @@ import { id as idRule } from '../../shared/rules.js';
 import type { Context } from '../context.js';
 import { fault } from '../errors.js';
 import { ResetReason } from '../feed.js';
-import { parseResumeCursor, resumeCursor } from '../resume-cursor.js';
+import { parseResumeCursor } from '../resume-cursor.js';
 import { Cheep, cheepOfFrame } from './cheep.js';
 import type { ThreadFrame } from './thread-feed.js';
 
@@ -81,11 +81,10 @@ export class ThreadSubscription {
     @Arg('cheepId', () => ID) _cheepId: string,
     @Arg('after', () => String, { nullable: true }) _after: string | null | undefined,
     @Root() frame: ThreadFrame,
-    @Ctx() context: Context,
+    @Ctx() { consistency }: Context,
   ): ThreadEvent {
-    const { consistency, services } = context;
-    const cursor = resumeCursor(services.reads.space.epoch, frame.at);
-    consistency.saw(frame.at.position, 0);
+    const { cursor } = frame;
+    consistency.saw(frame.at.position, 0, true);
     switch (frame.type) {
       case 'live':
         return Object.assign(new ThreadLive(), { cursor });

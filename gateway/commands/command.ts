@@ -79,7 +79,7 @@ async function settled(givenId: string, context: Context): Promise<AsyncIterable
         if (!hasMoved) await new Promise<void>((resolve) => (wake = resolve));
         hasMoved = false;
         if (!isOver) {
-          row = await read(context.fresh(), senderId, known.data).catch((error: unknown) => {
+          row = await read(context.ofFrame(reads.space.epoch), senderId, known.data).catch((error: unknown) => {
             // Progress is told again every second, and with it this is.
             log.warn({ err: error, commandId: known.data }, 'could not look what came of a command');
             return null;
@@ -122,7 +122,7 @@ export class CommandSubscription {
     subscribe: ({ args, context }) => settled((args as { id: string }).id, context as Context),
   })
   command(@Arg('id', () => ID) _id: string, @Root() row: CommandRow, @Ctx() context: Context): Command {
-    context.consistency.saw(row.position, 0);
+    context.consistency.saw(row.position, 0, true);
 
     return toCommand(row);
   }

@@ -2,7 +2,7 @@
 import { Arg, Ctx, Field, Int, InterfaceType, ObjectType, Resolver, Root, Subscription } from 'type-graphql';
 import type { Context } from '../context.js';
 import { ResetReason } from '../feed.js';
-import { parseResumeCursor, resumeCursor } from '../resume-cursor.js';
+import { parseResumeCursor } from '../resume-cursor.js';
 import type { NotificationFrame } from './notification-feed.js';
 import { Notification, toNotification } from './notification.js';
 
@@ -52,11 +52,10 @@ export class NotificationSubscription {
   notifications(
     @Arg('after', () => String, { nullable: true }) _after: string | null | undefined,
     @Root() frame: NotificationFrame,
-    @Ctx() context: Context,
+    @Ctx() { consistency }: Context,
   ): NotificationEvent {
-    const { consistency, services } = context;
-    const cursor = resumeCursor(services.reads.space.epoch, frame.at);
-    consistency.saw(frame.at.position, 0);
+    const { cursor } = frame;
+    consistency.saw(frame.at.position, 0, true);
     switch (frame.type) {
       case 'live':
         return Object.assign(new NotificationsLive(), { cursor });

@@ -72,7 +72,7 @@ export function toNotification(
 
 /** @throws GoneMeanwhile when it was deleted since the notification was read */
 function cheepOf({ cheepId, cheepRow, floor }: CheepNotification, context: Context, info: GraphQLResolveInfo): Cheep | Promise<Cheep> {
-  return cheepRow ? toCheep(cheepRow, context.viewerId) : cheepOfFrame(context, cheepId, floor, info);
+  return cheepRow ? toCheep(cheepRow) : cheepOfFrame(context, cheepId, floor, info);
 }
 
 @Resolver(() => FollowNotification)

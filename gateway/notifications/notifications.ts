@@ -52,12 +52,13 @@ export class NotificationQueries {
     const aboutCheep = (page: NotificationPage) =>
       page.items.flatMap(({ id, notice }) => ('cheepId' in notice ? [{ id, cheepId: notice.cheepId }] : []));
     const { value, applied, rows } = await readExactly(
+      context.consistency,
       (floor) =>
         reads.read(
           context.consistency,
           notificationShard(viewerId, reads.space),
           (redis, space) => readNotifications(redis, space, viewerId, request),
-          { floor },
+          { floor, isBase: false },
         ),
       aboutCheep,
       cheepFields && (({ cheepId }, floor) => context.loaders.findCheep(cheepId, floor, cheepFields)),

@@ -5,7 +5,7 @@ import { Cheep, cheepOfFrame } from '../cheeps/cheep.js';
 import type { Context } from '../context.js';
 import { fault } from '../errors.js';
 import { ResetReason } from '../feed.js';
-import { parseResumeCursor, resumeCursor } from '../resume-cursor.js';
+import { parseResumeCursor } from '../resume-cursor.js';
 import { readerOf } from './timeline.js';
 import type { TimelineFrame } from './timeline-feed.js';
 
@@ -81,11 +81,10 @@ export class TimelineSubscription {
     @Arg('authorId', () => ID, { nullable: true }) _authorId: string | null | undefined,
     @Arg('after', () => String, { nullable: true }) _after: string | null | undefined,
     @Root() frame: TimelineFrame,
-    @Ctx() context: Context,
+    @Ctx() { consistency }: Context,
   ): TimelineEvent {
-    const { consistency, services } = context;
-    const cursor = resumeCursor(services.reads.space.epoch, frame.at);
-    consistency.saw(frame.at.position, 0);
+    const { cursor } = frame;
+    consistency.saw(frame.at.position, 0, true);
     switch (frame.type) {
       case 'live':
         return Object.assign(new TimelineLive(), { cursor });

@@ -41,9 +41,7 @@ export class TimelineQueries {
         context.consistency,
         timelineShard(readerId, reads.space),
         (redis, space) => readTimeline(redis, space, readerId, request),
-        {
-          floor,
-        },
+        { floor, isBase: false },
       ),
     );
 

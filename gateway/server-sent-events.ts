@@ -1,0 +1,172 @@
+/**
+ * GraphQL over server-sent events, for clients behind proxies that know nothing of websockets: the same subscriptions with the
+ * same cursors, one response for each. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
+ *
+ * Of that protocol it is the mode of distinct connections. The other one keeps a client's reservation in the process that made it,
+ * and here any gateway answers any request. The library's own server is not used, because it queues without end for who does not
+ * read; here nothing is taken from a feed before the client has room for it.
+ */
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { execute, getOperationAST, GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
+import { z } from 'zod';
+import type { Context, Services } from './context.js';
+import { fault } from './errors.js';
+import { errorBody, GRAPHQL_PATH } from './http.js';
+import type { OperationRequest, Operations } from './operations.js';
+import { Answer, answer, present, type Subscriptions } from './subscriptions.js';
+import { cookiesOf, createContext, parametersOf } from './transport.js';
+
+export const STREAM_PATH = `${GRAPHQL_PATH}/stream`;
+const EVENT_STREAM = 'text/event-stream';
+/** A proxy gives up a response that is silent for long. */
+const HEARTBEAT_MS = 12_000;
+/** A timer takes no more. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+const HEADERS = {
+  'content-type': `${EVENT_STREAM}; charset=utf-8`,
+  // No proxy may keep it until it is complete.
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+
+const text = z.string().transform((json, context) => {
+  try {
+    return JSON.parse(json) as unknown;
+  } catch {
+    context.addIssue('not JSON');
+    return z.NEVER;
+  }
+});
+const variables = z.record(z.string(), z.unknown()).nullish();
+const inBody = z.object({ query: z.string(), operationName: z.string().nullish(), variables });
+const inUrl = z.object({ query: z.string(), operationName: z.string().optional(), variables: text.pipe(variables).optional() });
+
+export interface EventStreams {
+  /** Is this request, at the path of all operations, one for a stream? */
+  isWantedBy(request: FastifyRequest): boolean;
+  answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
+  stop(): void;
+}
+
+export function serveEventStreams(
+  app: FastifyInstance,
+  schema: GraphQLSchema,
+  { services, operations, subscriptions }: { services: Services; operations: Operations; subscriptions: Subscriptions },
+): EventStreams {
+  const open = new Set<Readable>();
+
+  const stream = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    const asked = request.method === 'GET' ? inUrl.safeParse(request.query) : inBody.safeParse(request.body);
+    if (!asked.success) return reply.code(400).send(errorBody('BAD_REQUEST', 'There is no `query`, or its variables are no JSON object.'));
+    let events: AsyncIterableIterator<string>;
+    try {
+      events = await run(asked.data, request, reply);
+    } catch (error) {
+      if (!(error instanceof GraphQLError)) throw error;
+      const { status = 400 } = (error.extensions.http ?? {}) as { status?: number };
+      return reply.code(status).send({ errors: [present(error)] });
+    }
+    const body = Readable.from(events, { objectMode: false, highWaterMark: 1 });
+    open.add(body.once('close', () => open.delete(body)));
+
+    return reply.headers(HEADERS).send(body);
+  };
+
+  const run = async (asked: OperationRequest, request: FastifyRequest, reply: FastifyReply): Promise<AsyncIterableIterator<string>> => {
+    const document = operations.check(asked);
+    if (Array.isArray(document)) return onlyErrors(document);
+    const { operation } = getOperationAST(document, asked.operationName)!;
+    if (operation === OperationTypeNode.MUTATION && request.method === 'GET') {
+      throw fault('BAD_USER_INPUT', 'A mutation is sent with POST.', { http: 405 });
+    }
+    const contextValue = await createContext(services, parametersOf(request.headers), cookiesOf(request.headers));
+    void reply.header('x-request-id', contextValue.correlationId);
+    const args = { schema, document, operationName: asked.operationName, variableValues: asked.variables, contextValue };
+    if (operation !== OperationTypeNode.SUBSCRIPTION) return eventsOf(only(answer(await execute(args), contextValue)), contextValue);
+    const answers = await subscriptions.subscribe(args);
+    if (Symbol.asyncIterator in answers) return eventsOf(answers, contextValue);
+
+    return eventsOf(only(answer(answers, contextValue)), contextValue);
+  };
+
+  app.route({
+    url: STREAM_PATH,
+    method: ['PUT', 'PATCH', 'DELETE'],
+    handler: (_, reply) =>
+      reply.code(405).header('allow', 'GET, POST').send(errorBody('BAD_REQUEST', 'Each operation is a stream of its own.')),
+  });
+  app.route({ url: STREAM_PATH, method: ['GET', 'POST'], handler: stream });
+
+  return {
+    isWantedBy({ method, headers: { accept = '' }, query, body }) {
+      if (!accept.includes(EVENT_STREAM)) return false;
+      if (!accept.includes('json')) return true;
+      // Who takes either gets a stream for what has no end.
+      const asked = method === 'GET' ? inUrl.safeParse(query) : inBody.safeParse(body);
+      const document = asked.success ? operations.check(asked.data) : [];
+
+      return !Array.isArray(document) && getOperationAST(document, asked.data!.operationName)?.operation === OperationTypeNode.SUBSCRIPTION;
+    },
+    answer: stream,
+    // Without a last word: a stream that was cut is one that the client opens again.
+    stop: () => open.forEach((body) => body.destroy()),
+  };
+}
+
+const next = (json: string) => `event: next\ndata: ${json}\n\n`;
+const COMPLETE = 'event: complete\ndata:\n\n';
+const HEARTBEAT = ':\n\n';
+
+async function* onlyErrors(errors: GraphQLError[]): AsyncIterableIterator<string> {
+  yield next(JSON.stringify({ errors: errors.map(present) })) + COMPLETE;
+}
+
+async function* only(one: Answer): AsyncIterableIterator<Answer, undefined> {
+  yield one;
+}
+
+/** The text of the stream, until the last answer, or until the access token that it came with runs out. */
+function eventsOf(answers: AsyncIterableIterator<Answer, undefined>, context: Context): AsyncIterableIterator<string> {
+  const expiresAtMs = context.expiresAtMs ?? Infinity;
+  let coming: Promise<IteratorResult<Answer, undefined>> | null = null;
+  let hasBegun = false;
+  let isOver = false;
+  const last = (text: string) => {
+    isOver = true;
+    return { value: text + COMPLETE, done: false };
+  };
+  const events: AsyncIterableIterator<string> = {
+    next: async () => {
+      if (isOver) return { value: undefined, done: true };
+      // At once, so that the client knows that it is open.
+      if (!hasBegun) {
+        hasBegun = true;
+        return { value: HEARTBEAT, done: false };
+      }
+      coming ??= answers.next();
+      const silence = Promise.withResolvers<null>();
+      const timer = setTimeout(() => silence.resolve(null), Math.min(HEARTBEAT_MS, expiresAtMs - Date.now(), LONGEST_TIMER_MS));
+      const first = await Promise.race([coming, silence.promise]).finally(() => clearTimeout(timer));
+      if (Date.now() >= expiresAtMs) {
+        await events.return!();
+        const expired = fault('UNAUTHENTICATED', 'The access token has expired.');
+        return last(next(JSON.stringify({ errors: [present(expired)] })));
+      }
+      if (first === null) return { value: HEARTBEAT, done: false };
+      coming = null;
+
+      return first.done ? last('') : { value: next(first.value.json), done: false };
+    },
+    return: async () => {
+      isOver = true;
+      await answers.return?.();
+
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]: () => events,
+  };
+
+  return events;
+}

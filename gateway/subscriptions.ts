@@ -1,0 +1,188 @@
+/**
+ * Subscriptions: each frame of a live feed is executed with a context of its own, so that what was loaded for one is not shown
+ * in another. What is the same for many subscribers is executed, and written as JSON, once for all of them.
+ *
+ * Two of them get the same when the frame says the same, the documents ask for the same, and nothing that was resolved asked who
+ * is signed in. The arguments of the subscription itself (whose timeline, after which cursor) have done their work before there is
+ * a frame, so they make no difference; resolvers of frames must not look at them.
+ */
+import { createHash } from 'node:crypto';
+import {
+  createSourceEventStream,
+  execute as executeOnce,
+  type GraphQLError,
+  Kind,
+  print,
+  visit,
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  type FormattedExecutionResult,
+  type GraphQLFormattedError,
+} from 'graphql';
+import { LRUCache } from 'lru-cache';
+import { pause } from '../shared/follow.js';
+import type { Token } from '../shared/token.js';
+import type { Context } from './context.js';
+import { GoneMeanwhile } from './errors.js';
+import { isOfFeed } from './feed.js';
+import { logBugs, presentable } from './http.js';
+
+/** Between tries of a frame whose rows are not there yet; each try waits by itself, too. */
+const RETRY_MS = 100;
+/** A frame that was executed is there for others for so long: those who get it later see nothing older than that. */
+const SHARED_MS = 1_000;
+const MOST_SHARED = 1_000;
+
+/** One result, as it goes out. */
+export class Answer {
+  private written: string | null = null;
+
+  constructor(
+    readonly payload: FormattedExecutionResult,
+    /** The newest that it has seen. */
+    readonly newest: Token,
+  ) {}
+
+  get json(): string {
+    return (this.written ??= JSON.stringify(this.payload));
+  }
+}
+
+/** Of an operation that was executed with this context: errors as they are told, and consistency. Bugs are logged. */
+export function answer(result: ExecutionResult, { consistency, services, correlationId }: Context): Answer {
+  logBugs(result.errors ?? [], services.log, correlationId);
+  const payload = {
+    ...result,
+    ...(result.errors ? { errors: result.errors.map(present) } : {}),
+    extensions: { ...result.extensions, consistency: consistency.report() },
+  };
+
+  return new Answer(payload, consistency.newest);
+}
+
+/** As over HTTP, without what is meant for HTTP. */
+export function present(error: GraphQLError): GraphQLFormattedError {
+  const formatted = error.toJSON();
+  const { http: _, ...extensions }: Record<string, unknown> = { code: 'INTERNAL_SERVER_ERROR', ...formatted.extensions };
+
+  return presentable({ ...formatted, extensions }, error);
+}
+
+/** What came of a frame: nothing to tell, because what it is about has gone, or not yet, because rows are late. */
+type Executed = { is: 'told'; answer: Answer; viewerId: string | null | undefined } | { is: 'gone' } | { is: 'late' };
+
+export class Subscriptions {
+  private readonly shared = new LRUCache<string, Promise<Executed>>({ max: MOST_SHARED, ttl: SHARED_MS, ttlAutopurge: true });
+
+  /** As graphql-js's `subscribe`. @returns what is wrong, or each frame's answer, until `return` is called */
+  async subscribe(args: ExecutionArgs): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult> {
+    const source = await createSourceEventStream(args);
+    if (!(Symbol.asyncIterator in source)) return source;
+    const frames = source[Symbol.asyncIterator]();
+    const shape = shapeOf(args);
+    const stop = new AbortController();
+    const answers: AsyncIterableIterator<Answer, undefined> = {
+      next: async () => {
+        for (;;) {
+          const frame = await frames.next();
+          if (frame.done) return { value: undefined, done: true };
+          let executed = await this.execute(args, shape, frame.value);
+          // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
+          while (executed.is === 'late' && !stop.signal.aborted) {
+            await pause(RETRY_MS, stop.signal);
+            executed = await this.execute(args, shape, frame.value);
+          }
+          if (executed.is === 'told') return { value: executed.answer, done: false };
+        }
+      },
+      return: async () => {
+        stop.abort();
+        await frames.return?.();
+
+        return { value: undefined, done: true };
+      },
+      [Symbol.asyncIterator]: () => answers,
+    };
+
+    return answers;
+  }
+
+  private async execute(args: ExecutionArgs, shape: string, frame: unknown): Promise<Executed> {
+    const { services, consistency, viewerId } = args.contextValue as Context;
+    if (!isOfFeed(frame)) return execute(args, frame, consistency.epoch);
+    // Its journal is over, and a frame of the new one comes that says so.
+    if (frame.epoch !== services.reads.space.epoch) return { is: 'gone' };
+    // From before what this subscriber has seen, and it may not be shown anything older than that.
+    if (frame.epoch === consistency.epoch && frame.at.position < consistency.floor) return execute(args, frame, frame.epoch);
+
+    const run = () => execute(args, frame, frame.epoch);
+    const forAll = await this.once(`${shape} ${frame.key}`, run);
+    if (forAll.is !== 'told' || forAll.viewerId === undefined || forAll.viewerId === viewerId) return forAll;
+
+    return this.once(`${shape} ${frame.key} ${viewerId}`, run);
+  }
+
+  /** Those who ask at the same time, or soon after, get the same. What is late is tried again, by whoever does so first. */
+  private async once(key: string, run: () => Promise<Executed>): Promise<Executed> {
+    const known = this.shared.get(key);
+    if (known) return known;
+    const executed = run();
+    this.shared.set(key, executed);
+    let isTold = false;
+    try {
+      const outcome = await executed;
+      isTold = outcome.is !== 'late';
+
+      return outcome;
+    } finally {
+      if (!isTold && this.shared.peek(key) === executed) this.shared.delete(key);
+    }
+  }
+}
+
+async function execute(args: ExecutionArgs, rootValue: unknown, epoch: string): Promise<Executed> {
+  const contextValue = (args.contextValue as Context).ofFrame(epoch);
+  const result = await executeOnce({ ...args, rootValue, contextValue });
+  const errors = result.errors ?? [];
+  if (errors.some(({ originalError }) => originalError instanceof GoneMeanwhile)) return { is: 'gone' };
+  if (errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true)) return { is: 'late' };
+
+  return { is: 'told', answer: answer(result, contextValue), viewerId: contextValue.isForViewer ? contextValue.viewerId : undefined };
+}
+
+/** The text of a document without its subscription's arguments, and the variables that are used elsewhere. */
+const texts = new WeakMap<DocumentNode, { text: string; variables: string[] }>();
+
+function textOf(document: DocumentNode) {
+  const known = texts.get(document);
+  if (known) return known;
+  const names = new Set<string>();
+  const bare = visit(document, {
+    OperationDefinition: ({ selectionSet: { selections, ...set }, variableDefinitions: _, ...operation }) => ({
+      ...operation,
+      selectionSet: { ...set, selections: selections.map((one) => (one.kind === Kind.FIELD ? { ...one, arguments: [] } : one)) },
+    }),
+  });
+  visit(bare, { Variable: ({ name }) => void names.add(name.value) });
+  const variables = [...names].sort();
+  // What they are when they are not given.
+  const defaults: string[] = [];
+  visit(document, {
+    VariableDefinition: (definition) => void (names.has(definition.variable.name.value) && defaults.push(print(definition))),
+  });
+  const text = { text: [print(bare), ...defaults].join('\n'), variables };
+  texts.set(document, text);
+
+  return text;
+}
+
+/** The same for operations that make the same of the same frame. */
+function shapeOf({ document, operationName, variableValues }: ExecutionArgs): string {
+  const { text, variables } = textOf(document);
+  const values = variables.map((name) => (variableValues && Object.hasOwn(variableValues, name) ? [variableValues[name]] : []));
+
+  return createHash('sha256')
+    .update(JSON.stringify([text, operationName ?? null, values]))
+    .digest('base64url');
+}
