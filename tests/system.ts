@@ -130,7 +130,7 @@ export async function startSystem({
     for (let i = 0; i < count; i++) {
       const port = await freePort();
       const ports = name === 'gateway' ? { PORT: String(port), HOST: '127.0.0.1' } : { HEALTH_PORT: String(port) };
-      const given = { SIGNING_KEY: 'a key for tests that is long enough', MAIL_FOLDER: mailFolder, ...ports, ...env };
+      const given = { SIGNING_KEY, MAIL_FOLDER: mailFolder, ...ports, ...env };
       const own = { ...process.env, NODE_OPTIONS: '', ...shared, ...given };
       const service = new ServiceProcess(name, port, own, join(logs, `${name}-${i}.log`));
       service.start();
@@ -196,6 +196,7 @@ export async function startSystem({
   };
 }
 
+export const SIGNING_KEY = 'a key for tests that is long enough';
 export const PASSWORD = 'correct horse battery';
 
 /** Waits until it is so, looking again and again; fails at the deadline with what was expected. */
