@@ -23,8 +23,9 @@ const MOST_BYTES_IN_A_MESSAGE = 256 * 1024;
 /** Who asks for more while so much waits to be read does not read at all. */
 const MOST_BYTES_UNREAD = 16 * 1024 * 1024;
 const INIT_DEADLINE_MS = 5_000;
-/** A socket that has not answered one ping by the time of the next is dead. */
+/** A socket that has not answered one ping by the time of the next is dead; one that is slow to read may not have come to it yet. */
 const PING_MS = 12_000;
+const MOST_PINGS_UNREAD = 10;
 /** For a client to answer that we are going away. */
 const CLOSE_DEADLINE_MS = 1_000;
 /** A timer takes no more: about 24 days. */
@@ -144,11 +145,12 @@ export function serveWebsocket(
     maxPayload: MOST_BYTES_IN_A_MESSAGE,
     perMessageDeflate: false,
   });
-  const silent = new WeakSet<WebSocket>();
+  const unanswered = new WeakMap<WebSocket, number>();
   const heart = setInterval(() => {
     for (const websocket of sockets.clients) {
-      if (silent.has(websocket)) websocket.terminate();
-      silent.add(websocket);
+      const pings = unanswered.get(websocket) ?? 0;
+      if (pings >= (websocket.bufferedAmount > 0 ? MOST_PINGS_UNREAD : 1)) websocket.terminate();
+      unanswered.set(websocket, pings + 1);
       websocket.ping();
     }
   }, PING_MS);
@@ -187,7 +189,7 @@ export function serveWebsocket(
       },
       session,
     );
-    websocket.on('pong', () => silent.delete(websocket));
+    websocket.on('pong', () => unanswered.delete(websocket));
     websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
     websocket.once('close', (code, reason) => {
       clearTimeout(expiry);

@@ -6,10 +6,11 @@ import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { PostCheepReceiptDocument, FollowAuthorReceiptDocument } from '../client/operations.js';
+import { Sessions } from '../gateway/sessions.js';
 import { newId } from '../shared/ids.js';
 import { decodeToken, encodeToken } from '../shared/token.js';
 import { RawSocket, type RawSocketOptions } from './raw-socket.js';
-import { eventually, startSystem, type System } from './system.js';
+import { eventually, SIGNING_KEY, startSystem, type System } from './system.js';
 
 const FRIEND = 'https://friend.example';
 const LIVE = `subscription ($authorId: ID) { timeline(authorId: $authorId) { __typename ... on CheepAdded { cheep { message } } } }`;
@@ -405,6 +406,27 @@ describe('connectionParams', () => {
       socket.subscribe(id, query);
       expect(await socket.next()).toMatchObject({ id, type: 'error', payload: [{ extensions: { code: 'BAD_TOKEN' } }] });
     }
+  });
+});
+
+describe('an access token that runs out', () => {
+  it('ends the socket with 4403, after which a client may come with another; a socket of nobody’s goes on', async () => {
+    const { reader, post } = await readerAndWriter();
+    const { accessToken } = await new Sessions(SIGNING_KEY, system.namespace, 2 / 3_600).issue(reader.id);
+    const stranger = await ready();
+    stranger.subscribe('live', LIVE, { authorId: reader.id });
+    await stranger.result('live');
+    const sockets = [
+      await ready({ authorization: `Bearer ${accessToken}` }),
+      await ready({}, { headers: { cookie: `cheeper_session=${accessToken}` } }),
+    ];
+    for (const socket of sockets) {
+      socket.subscribe('live', LIVE);
+      expect((await socket.result('live')).data).toMatchObject({ timeline: { __typename: 'TimelineLive' } });
+    }
+    for (const { closed } of sockets) expect(await closed).toEqual({ code: 4403, reason: 'The access token has expired' });
+    await post('still told');
+    expect((await stranger.result('live')).data).toMatchObject({ timeline: { cheep: { message: 'still told' } } });
   });
 });
 

@@ -1,0 +1,181 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { buildSchema, GraphQLError, parse, type ExecutionArgs } from 'graphql';
+import type { Logger } from '../shared/log.js';
+import { Consistency } from './consistency.js';
+import { Context, type Services } from './context.js';
+import { fault, GoneMeanwhile } from './errors.js';
+import { Subscriptions, type Answer } from './subscriptions.js';
+
+const schema = buildSchema(`
+  type Query { nothing: Boolean }
+  type Subscription { ticks(of: ID, after: Int = 0): Tick! }
+  type Tick { n: Int!, times(by: Int = 1): Int!, viewer: String, late: Boolean, gone: Boolean, wrong: Boolean }
+`);
+
+interface Tick {
+  epoch: string;
+  at: { position: number; index: null };
+  cursor: string;
+  key: string;
+}
+const tick = (position: number, epoch = 'now'): Tick => ({
+  epoch,
+  at: { position, index: null },
+  cursor: `c${position}`,
+  key: `${epoch}/${position}`,
+});
+
+let executed: string[];
+let isLate: boolean;
+let epoch: string;
+beforeEach(() => {
+  executed = [];
+  isLate = false;
+  epoch = 'now';
+});
+
+const log = { error: () => undefined } as unknown as Logger;
+const services = {
+  reads: {
+    get space() {
+      return { epoch };
+    },
+  },
+  readDeadlineMs: 1_000,
+  log,
+} as unknown as Services;
+
+/** What subscribers of the same moment get of these frames. */
+async function answersTo(
+  query: string,
+  {
+    frames = [tick(5)],
+    viewerId = null as string | null,
+    floor = 0,
+    variables = {},
+    subscriptions,
+  }: { frames?: Tick[]; viewerId?: string | null; floor?: number; variables?: object; subscriptions: Subscriptions },
+): Promise<Answer[]> {
+  const viewer = viewerId === null ? null : { authorId: viewerId, expiresAtMs: Infinity };
+  const contextValue = new Context(services, viewer, new Consistency('now', floor, false, 1_000), 'test', null);
+  async function* source() {
+    yield* frames;
+  }
+  const args: ExecutionArgs = {
+    schema,
+    document: parse(query),
+    variableValues: variables as Record<string, unknown>,
+    contextValue,
+    subscribeFieldResolver: source,
+    fieldResolver: (frame: Tick & { n: number }, { by }: { by: number }, context: Context, { fieldName }) => {
+      switch (fieldName) {
+        case 'ticks':
+          executed.push(`${query.length} ${frame.at.position}`);
+          return { n: frame.at.position };
+        case 'times':
+          return frame.n * by;
+        case 'viewer':
+          return context.viewerId;
+        case 'late':
+          if (isLate) throw fault('NOT_CAUGHT_UP', 'not yet');
+          return true;
+        case 'gone':
+          throw new GoneMeanwhile();
+        case 'wrong':
+          throw new GraphQLError('wrong');
+        default:
+          return frame.n;
+      }
+    },
+  };
+  const answers = await subscriptions.subscribe(args);
+  if (!(Symbol.asyncIterator in answers)) throw new Error(JSON.stringify(answers));
+  const all: Answer[] = [];
+  for await (const answer of answers) all.push(answer);
+
+  return all;
+}
+
+const dataOf = (answers: Answer[]) => answers.map((answer) => answer.payload.data?.ticks);
+
+describe('a frame', () => {
+  it('is executed once, and written once, for all who ask for the same, whoever they are and wherever they began', async () => {
+    const subscriptions = new Subscriptions();
+    const all = await Promise.all([
+      answersTo('subscription { ticks { n } }', { subscriptions }),
+      answersTo('subscription { ticks { n } }', { subscriptions, viewerId: 'alice' }),
+      answersTo('subscription { ticks(of: "bob", after: 3) { n } }', { subscriptions, viewerId: 'bob' }),
+      answersTo('subscription ($of: ID) { ticks(of: $of) { n } }', { subscriptions, variables: { of: 'carol' } }),
+      answersTo('subscription($of: ID) {\n  # the same\n  ticks(of: $of) { n }\n}', { subscriptions, variables: { of: 'dave' } }),
+    ]);
+    expect(all.map(dataOf)).toEqual(Array(5).fill([{ n: 5 }]));
+    expect(new Set(all.map(([answer]) => answer!.json)).size).toBe(1);
+    expect(new Set(all.flat()).size).toBe(1);
+    expect(executed).toHaveLength(1);
+  });
+
+  it('is executed for each who asks for something else', async () => {
+    const subscriptions = new Subscriptions();
+    const all = await Promise.all([
+      answersTo('subscription { ticks { n } }', { subscriptions }),
+      answersTo('subscription { ticks { m: n } }', { subscriptions }),
+      answersTo('subscription ($by: Int) { ticks { times(by: $by) } }', { subscriptions, variables: { by: 2 } }),
+      answersTo('subscription ($by: Int) { ticks { times(by: $by) } }', { subscriptions, variables: { by: 3 } }),
+      answersTo('subscription ($by: Int = 4) { ticks { times(by: $by) } }', { subscriptions }),
+      answersTo('subscription ($by: Int = 5) { ticks { times(by: $by) } }', { subscriptions }),
+    ]);
+    expect(all.map(dataOf)).toEqual([[{ n: 5 }], [{ m: 5 }], [{ times: 10 }], [{ times: 15 }], [{ times: 20 }], [{ times: 25 }]]);
+  });
+
+  it('that asks who is signed in is executed for each of those, and shown to nobody else', async () => {
+    const subscriptions = new Subscriptions();
+    const viewers = ['alice', 'bob', null, 'alice', 'carol'];
+    const all = await Promise.all(viewers.map((viewerId) => answersTo('subscription { ticks { n viewer } }', { subscriptions, viewerId })));
+    expect(all.map(dataOf)).toEqual(viewers.map((viewer) => [{ n: 5, viewer }]));
+    expect(executed).toHaveLength(4);
+  });
+
+  it('from before what a subscriber has seen is not taken from others', async () => {
+    const subscriptions = new Subscriptions();
+    await answersTo('subscription { ticks { n } }', { subscriptions });
+    await answersTo('subscription { ticks { n } }', { subscriptions, floor: 6 });
+    expect(executed).toHaveLength(2);
+    const [answer] = await answersTo('subscription { ticks { n } }', { subscriptions, floor: 6 });
+    expect(answer!.newest).toEqual({ epoch: 'now', position: 6 });
+  });
+
+  it('whose rows are late is tried again, in its place', async () => {
+    const subscriptions = new Subscriptions();
+    isLate = true;
+    const answers = answersTo('subscription { ticks { n late } }', { subscriptions, frames: [tick(5), tick(6)] });
+    const others = answersTo('subscription { ticks { n late } }', { subscriptions, frames: [tick(5), tick(6)] });
+    setTimeout(() => (isLate = false), 250); // For how long they are late is the input.
+    expect(dataOf(await answers)).toEqual([
+      { n: 5, late: true },
+      { n: 6, late: true },
+    ]);
+    expect(dataOf(await others)).toEqual([
+      { n: 5, late: true },
+      { n: 6, late: true },
+    ]);
+    expect(executed.length).toBeLessThan(8);
+  });
+
+  it('of a journal that is over is left out, also when its rows were waited for', async () => {
+    const subscriptions = new Subscriptions();
+    isLate = true;
+    const answers = answersTo('subscription { ticks { n late } }', { subscriptions, frames: [tick(5), tick(1, 'then')] });
+    setTimeout(() => {
+      epoch = 'then';
+      isLate = false;
+    }, 150); // As above.
+    expect(dataOf(await answers)).toEqual([{ n: 1, late: true }]);
+  });
+
+  it('about what has gone is left out, and what went wrong is told', async () => {
+    const subscriptions = new Subscriptions();
+    expect(await answersTo('subscription { ticks { gone } }', { subscriptions })).toEqual([]);
+    const [answer] = await answersTo('subscription { ticks { wrong } }', { subscriptions });
+    expect(answer!.payload).toMatchObject({ data: { ticks: { wrong: null } }, errors: [{ message: 'wrong' }] });
+  });
+});
