@@ -33,6 +33,12 @@ export class PageInfo {
 
   @Field(() => String, { nullable: true })
   endCursor!: string | null;
+
+  @Field(() => String, {
+    description:
+      'The list is exactly that of this position of the journal, in decimal; its rows are no older. (Of a search without a prefix, its oldest part is.)',
+  })
+  position!: string;
 }
 
 /** An item of a list, where it stands, and its row. */
@@ -165,19 +171,20 @@ export async function exactPage<Row>(
 export function listedPage<Row>(page: Page, request: PageRequest, applied: number, rows: Row[] | null): ListedPage<Row> {
   const items = page.items.map(({ id, position }, i) => ({ id, cursor: cursorAt(position), floor: applied, row: rows?.[i] ?? null }));
 
-  return { items, pageInfo: pageInfo(items, page.hasNextPage, request), totalCount: page.totalCount, applied };
+  return { items, pageInfo: pageInfo(items, page.hasNextPage, request, applied), totalCount: page.totalCount, applied };
 }
 
 /** The cursor that `pageRequest` takes. */
 export const cursorAt = (position: number): string => encode({ at: position });
 
 /** Of a page of forward pagination: there was something before it when it has a cursor that it comes after. */
-export function pageInfo(items: { cursor: string }[], hasNextPage: boolean, { after }: { after: unknown }): PageInfo {
+export function pageInfo(items: { cursor: string }[], hasNextPage: boolean, { after }: { after: unknown }, applied: number): PageInfo {
   return Object.assign(new PageInfo(), {
     hasNextPage,
     hasPreviousPage: after !== null && items.length > 0,
     startCursor: items[0]?.cursor ?? null,
     endCursor: items.at(-1)?.cursor ?? null,
+    position: String(applied),
   });
 }
 

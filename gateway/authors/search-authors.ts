@@ -22,7 +22,7 @@ export class SearchAuthorsQuery {
     @Info() info: GraphQLResolveInfo,
   ): Promise<ListedAuthors> {
     const { first, after } = pageRequestOf(args, cursorShape);
-    if (!PREFIX.test(prefix)) return { items: [], pageInfo: pageInfo([], false, { after }), totalCount: 0, applied: 0 };
+    if (!PREFIX.test(prefix)) return { items: [], pageInfo: pageInfo([], false, { after }, 0), totalCount: 0, applied: 0 };
     const request = { prefix: prefix.toLowerCase(), first, after: after && after.username };
     const { reads } = context.services;
     // With a prefix, this is one shard, and the page is as of one position. Without, each of its names is as of its shard's.
@@ -42,7 +42,12 @@ export class SearchAuthorsQuery {
       row: rows?.[i] ?? null,
     }));
 
-    return { items, pageInfo: pageInfo(items, page.hasNextPage, { after }), totalCount: page.totalCount, applied: page.applied };
+    return {
+      items,
+      pageInfo: pageInfo(items, page.hasNextPage, { after }, page.applied),
+      totalCount: page.totalCount,
+      applied: page.applied,
+    };
   }
 }
 

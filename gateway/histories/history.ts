@@ -84,7 +84,7 @@ export class CheepHistoryResolver {
 async function historyOf({ id, floor }: { id: string; floor: number }, args: PageArgs, context: Context): Promise<HistoryConnection> {
   const request = pageRequest(args);
   const { reads } = context.services;
-  const { value } = await reads.read(
+  const { value, applied } = await reads.read(
     context.consistency,
     historyShard(id, reads.space),
     (redis, space) => readHistory(redis, space, id, request),
@@ -95,5 +95,5 @@ async function historyOf({ id, floor }: { id: string; floor: number }, args: Pag
     node: Object.assign(new HistoryEntry(), { ...row, position: String(row.position), at: new Date(row.at) }),
   }));
 
-  return { edges, nodes: edges.map(({ node }) => node), pageInfo: pageInfo(edges, value.hasNextPage, request) };
+  return { edges, nodes: edges.map(({ node }) => node), pageInfo: pageInfo(edges, value.hasNextPage, request, applied) };
 }

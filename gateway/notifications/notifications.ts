@@ -74,7 +74,7 @@ export class NotificationQueries {
     return Object.assign(new NotificationConnection(), {
       edges,
       nodes: edges.map(({ node }) => node),
-      pageInfo: pageInfo(edges, value.hasNextPage, request),
+      pageInfo: pageInfo(edges, value.hasNextPage, request, applied),
       unreadCount: value.unreadCount,
       resumeCursor: resumeCursor(reads.space.epoch, { position: applied, index: null }),
     });
