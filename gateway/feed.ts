@@ -281,7 +281,7 @@ export class Feed<Change, News extends Told> {
       consistency,
       shard,
       (redis, space) => readStart(redis, space, shard, set, isOfThisEpoch ? changeId(after) : null, definition.decode),
-      { floor: isOfThisEpoch ? after.position : 0, fromTheFuture: () => fromTheFuture(after) },
+      { floor: isOfThisEpoch ? after.position : 0, fromTheFuture },
     );
     // It was of a journal that is over by now.
     if (reads.space.epoch !== epoch) return this.follow(consistency, id, after);
@@ -341,12 +341,7 @@ export class Feed<Change, News extends Told> {
   }
 }
 
-/** What was asked for is not there to be had, and one of two is the cause. */
-const fromTheFuture = (after: Resume | null) =>
-  after === null
-    ? fault('BAD_TOKEN', 'This consistency token is from the future: the journal has not come so far.')
-    : fault('BAD_USER_INPUT', 'This cursor, or the consistency token beside it, is from the future: the journal has not come so far.', {
-        argument: 'after',
-      });
+const fromTheFuture = () =>
+  fault('BAD_USER_INPUT', 'This cursor is from the future: the journal has not come so far.', { argument: 'after' });
 
 const isReset = <T extends Told>(told: T): told is T & Reset => told.type === 'reset';

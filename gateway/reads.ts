@@ -19,7 +19,7 @@ export interface ReadOptions<T> {
   accept?: (value: T) => boolean;
   /** False when it is as of another read of the answer, or may be thrown away: then it does not say what the answer is as of. */
   isBase?: boolean;
-  /** What to say when `floor` is further than the journal has ever been. */
+  /** What to say when `floor` is further than the journal has come: nobody can have been given such a one. */
   fromTheFuture?: () => Error;
 }
 
@@ -46,7 +46,7 @@ export class Reads {
     consistency: Consistency,
     shard: Shard,
     run: (redis: Redis, space: Space) => Promise<Snapshot<T>>,
-    { floor = 0, accept = () => true, isBase = floor === 0, fromTheFuture = tokenFromTheFuture }: ReadOptions<T> = {},
+    { floor = 0, accept = () => true, isBase = floor === 0, fromTheFuture }: ReadOptions<T> = {},
   ): Promise<{ value: T; applied: number }> {
     const { progress } = this;
     const name = shardName(shard);
@@ -80,8 +80,8 @@ export class Reads {
         const left = deadline - performance.now();
         // What cannot come is not waited for.
         const isStopped = applied < needed && progress.isStopped(name);
-        if (applied < wanted) future ??= this.askWhetherFuture(wanted);
-        if (future?.isCertain) throw fromTheFuture();
+        if (fromTheFuture && applied < floor) future ??= this.askWhetherFuture(floor);
+        if (fromTheFuture && future?.isCertain) throw fromTheFuture();
         if (left <= 0 || isStopped) {
           // Stale is for what was asked, never for one part of an answer beside another.
           if (consistency.staleOk && isThere && applied >= Math.max(target, floor)) {
@@ -134,5 +134,3 @@ function notCaughtUp(shard: string, { applied, target }: Snapshot<unknown>, want
 
   return `The projection ${shard} has applied position ${applied}, and ${wanted} was asked for.`;
 }
-
-const tokenFromTheFuture = () => fault('BAD_TOKEN', 'This consistency token is from the future: the journal has not come so far.');

@@ -14,7 +14,7 @@ export type Parameters = Record<string, string | undefined>;
 export function parametersOf(source: IncomingHttpHeaders | Record<string, unknown>): Parameters {
   const parameters: Parameters = {};
   for (const [name, value] of Object.entries(source)) {
-    const text = Array.isArray(value) ? value.join(',') : value;
+    const text = Array.isArray(value) ? value.join(',') : typeof value === 'number' ? String(value) : value;
     if (typeof text === 'string' && PARAMETERS.includes(name.toLowerCase())) parameters[name.toLowerCase()] = text;
   }
 
