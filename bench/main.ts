@@ -2,9 +2,13 @@
  * Benches: `npm run bench` runs all, `npm run bench -- latency` one by name. Each prints its figures beside a floor that was
  * measured in the same run: machines are noisy, so only the ratios mean anything.
  */
+import { frames } from './frames.js';
 import { latency } from './latency.js';
+import { live } from './live.js';
+import { sockets } from './sockets.js';
+import { tokenRead } from './token-read.js';
 
-const benches: Record<string, () => Promise<void>> = { latency };
+const benches: Record<string, () => Promise<void>> = { latency, 'token-read': tokenRead, live, sockets, frames };
 
 const names = process.argv.slice(2).filter((name) => !name.startsWith('-'));
 const unknown = names.find((name) => !Object.hasOwn(benches, name));

@@ -121,7 +121,7 @@ class Subscriber<News extends Told> {
   /** In place of all that it has not taken yet. */
   reset(epoch: string, at: Resume, reason: ResetReason): void {
     // That it was told that it is live it must still hear.
-    const isLive = this.replay.length === 0;
+    const isLive = !this.replay.some(({ type }) => type === 'live');
     this.frames.length = 0;
     this.replay = [frame<News>(epoch, at, { type: 'reset', reason }), ...(isLive ? [] : [frame<News>(epoch, at, { type: 'live' })])];
     this.wake();

@@ -50,6 +50,8 @@ export type GatewayConfig = { [K in (typeof GATEWAY_SETTINGS)[number]]: z.output
 
 const MOST_BYTES_IN_A_BODY = 256 * 1024;
 const RETRY_MS = 250;
+/** While it stops, between looks for connections that nobody uses any more. */
+const IDLE_MS = 50;
 
 export async function startGateway(config: GatewayConfig, log: Logger): Promise<Service> {
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
@@ -95,6 +97,11 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     if (space) left.add(space.epoch);
     space = { namespace, epoch, shards };
     log.info({ epoch }, 'the journal’s epoch');
+    compareShards();
+  };
+  /** Redis may not be there yet; then it is compared as soon as it is. */
+  const compareShards = () => {
+    if (!space || redis.status !== 'ready') return;
     redis.get(shardsKey(space)).then(
       (begunWith) => {
         if (begunWith === null || Number(begunWith) === shards) return;
@@ -110,6 +117,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   };
   // The read side may be away: Redis knows the last epoch, and reads go on.
   redis.on('ready', () => {
+    compareShards();
     redis.get(epochKey(namespace)).then(
       (epoch) => epoch && !space && setEpoch(epoch),
       (error: unknown) => log.warn({ err: error }, 'epoch'),
@@ -181,7 +189,10 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       // New work first, then what is under way, then what that needs.
       await websocket.stop();
       streams.stop();
+      // A connection that is busy now would be kept for its next request.
+      const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_MS);
       await app.close();
+      clearInterval(idle);
       await http.stop();
       await nats.close();
       await prepared;
