@@ -10,6 +10,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { execute, getOperationAST, GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
 import { z } from 'zod';
+import { CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services } from './context.js';
 import { fault } from './errors.js';
 import { errorBody, GRAPHQL_PATH } from './http.js';
@@ -84,11 +85,11 @@ export function serveEventStreams(
     const contextValue = await createContext(services, parametersOf(request.headers), cookiesOf(request.headers));
     void reply.header('x-request-id', contextValue.correlationId);
     const args = { schema, document, operationName: asked.operationName, variableValues: asked.variables, contextValue };
-    if (operation !== OperationTypeNode.SUBSCRIPTION) return eventsOf(only(answer(await execute(args), contextValue)), contextValue);
-    const answers = await subscriptions.subscribe(args);
-    if (Symbol.asyncIterator in answers) return eventsOf(answers, contextValue);
+    const answers = await (operation === OperationTypeNode.SUBSCRIPTION ? subscriptions.subscribe(args) : execute(args));
+    // What it has seen so far: a subscription, where it begins.
+    void reply.header(CONSISTENCY_HEADER, contextValue.consistency.header());
 
-    return eventsOf(only(answer(answers, contextValue)), contextValue);
+    return eventsOf(Symbol.asyncIterator in answers ? answers : only(answer(answers, contextValue)), contextValue);
   };
 
   app.route({

@@ -9,6 +9,7 @@ import { print } from 'graphql';
 import { FollowAuthorReceiptDocument, LiveTimelineDocument, PostCheepReceiptDocument, TimelineDocument } from '../client/operations.js';
 import { Sessions } from '../gateway/sessions.js';
 import { newId } from '../shared/ids.js';
+import { decodeToken } from '../shared/token.js';
 import type { Author } from './load.js';
 import { eventually, SIGNING_KEY, startSystem, type ServiceProcess, type System } from './system.js';
 
@@ -154,6 +155,7 @@ describe('a subscription over server-sent events', () => {
         'x-cheeper-consistency': alice.client.consistencyToken!,
       },
     );
+    expect(decodeToken(stream.response.headers['x-cheeper-consistency'] as string).position).toBeGreaterThan(0);
     const { data } = (await stream.next())!;
     expect(data).toMatchObject({
       data: { timeline: { __typename: 'TimelineLive' } },
