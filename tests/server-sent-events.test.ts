@@ -24,7 +24,11 @@ beforeAll(async () => {
 afterAll(() => system?.stop());
 
 const streamOf = (gateway: ServiceProcess) => `${system.urlOf(gateway)}/stream`;
-const asAlice = () => ({ authorization: `Bearer ${alice.client.accessToken}` });
+/** Who has seen what bob has written. */
+const asAlice = () => ({
+  authorization: `Bearer ${alice.client.accessToken}`,
+  ...(bob.client.consistencyToken ? { 'x-cheeper-consistency': bob.client.consistencyToken } : {}),
+});
 const post = async (message: string) => {
   const cheepId = newId();
   await bob.client.request(PostCheepReceiptDocument, { input: { message, cheepId } });
