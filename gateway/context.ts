@@ -2,7 +2,7 @@
 import type { Logger } from '../shared/log.js';
 import type { CommandSender } from './command-sender.js';
 import type { Consistency } from './consistency.js';
-import { unauthenticated } from './errors.js';
+import { fault, unauthenticated } from './errors.js';
 import { Loaders } from './loaders.js';
 import type { AuthorFeed } from './authors/author-feed.js';
 import type { Passwords } from './authors/passwords.js';
@@ -12,6 +12,23 @@ import type { Progress } from './progress.js';
 import type { Reads } from './reads.js';
 import type { IssuedSession, Sessions, Viewer } from './sessions.js';
 import type { TimelineFeed } from './timelines/timeline-feed.js';
+
+/** Operations under way in this process, however they came. */
+export class Work {
+  private underWay = 0;
+
+  constructor(private readonly most: number) {}
+
+  /** @returns what to call when they are done, once @throws OVERLOADED */
+  begin(operations: number): () => void {
+    if (this.underWay + operations > this.most) {
+      throw fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
+    }
+    this.underWay += operations;
+
+    return () => (this.underWay -= operations);
+  }
+}
 
 export interface Services {
   reads: Reads;
@@ -25,6 +42,7 @@ export interface Services {
   notificationFeed: NotificationFeed;
   /** For how long a read waits at the most. */
   readDeadlineMs: number;
+  work: Work;
   log: Logger;
 }
 

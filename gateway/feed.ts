@@ -106,7 +106,10 @@ class Subscriber<News extends Told> {
   wake: () => void = () => undefined;
   isOver = false;
 
-  constructor(readonly id: string) {}
+  constructor(
+    readonly id: string,
+    private epoch: string,
+  ) {}
 
   push(news: Frame<News>): void {
     if (this.frames.length >= MOST_WAITING) {
@@ -118,10 +121,10 @@ class Subscriber<News extends Told> {
     this.wake();
   }
 
-  /** In place of all that it has not taken yet. */
+  /** In place of all that it has not taken yet. What it has taken of another epoch it may have dropped, that it is live too. */
   reset(epoch: string, at: Resume, reason: ResetReason): void {
-    // That it was told that it is live it must still hear.
-    const isLive = !this.replay.some(({ type }) => type === 'live');
+    const isLive = epoch === this.epoch && !this.replay.some(({ type }) => type === 'live');
+    this.epoch = epoch;
     this.frames.length = 0;
     this.replay = [frame<News>(epoch, at, { type: 'reset', reason }), ...(isLive ? [] : [frame<News>(epoch, at, { type: 'live' })])];
     this.wake();
@@ -285,7 +288,7 @@ export class Feed<Change, News extends Told> {
     );
     // It was of a journal that is over by now.
     if (reads.space.epoch !== epoch) return this.follow(consistency, id, after);
-    const subscriber = new Subscriber<News>(id);
+    const subscriber = new Subscriber<News>(id, epoch);
     subscriber.topics = new Set([own, ...value.members]);
     subscriber.last = { position: applied, index: LAST_INDEX };
     const now: Resume = { position: applied, index: null };

@@ -8,15 +8,12 @@ import type { Logger } from '../shared/log.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services, Transport } from './context.js';
-import { fault } from './errors.js';
 import { PARSE_OPTIONS } from './operations.js';
 import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
 
 export const GRAPHQL_PATH = '/graphql';
-/** Operations being answered by this process, at the most. */
-const MOST_OPERATIONS = 2_000;
 const MOST_IN_A_BATCH = 10;
 
 const GRAPHQL_RESPONSE = 'application/graphql-response+json';
@@ -45,13 +42,9 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
     logger: services.log,
   });
   await apollo.start();
-  let underWay = 0;
   const apolloHandler: RouteHandlerMethod = fastifyApolloHandler(apollo, {
     context: async (request: FastifyRequest, reply: FastifyReply) => {
-      if (underWay >= MOST_OPERATIONS)
-        throw fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
-      underWay += 1;
-      reply.raw.once('close', () => (underWay -= 1));
+      reply.raw.once('close', services.work.begin(Array.isArray(request.body) ? request.body.length : 1));
       const context = await createContext(services, parametersOf(request.headers), cookiesOf(request.headers), cookiesOn(request, reply));
       void reply.header('x-request-id', context.correlationId);
 
@@ -71,12 +64,7 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
     onRequest: async ({ hostname }, reply) => {
       if (!URL.canParse(`http://${hostname}`)) return reply.code(400).send(errorBody('BAD_REQUEST', 'The header Host names no host.'));
     },
-    // What Apollo never sees, because its body is no JSON, or too large, or of another kind.
-    errorHandler: (error: FastifyError, _, reply) => {
-      const status = error.statusCode ?? 500;
-      if (status >= 500) services.log.error({ err: error }, 'a bug before a request was executed');
-      void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody('BAD_REQUEST', error.message));
-    },
+    errorHandler: notExecuted(services.log),
     handler(request, reply) {
       if (streams.isWantedBy(request)) return streams.answer(request, reply);
       if (Array.isArray(request.body) && request.body.length > MOST_IN_A_BATCH) {
@@ -121,6 +109,13 @@ const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
       },
     };
   },
+};
+
+/** For what is never executed, because its body is no JSON, or too large, or of another kind. */
+export const notExecuted = (log: Logger) => (error: FastifyError, _: FastifyRequest, reply: FastifyReply) => {
+  const status = error.statusCode ?? 500;
+  if (status >= 500) log.error({ err: error }, 'a bug before a request was executed');
+  void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody('BAD_REQUEST', error.message));
 };
 
 export const errorBody = (code: string, message: string) => ({ errors: [{ message, extensions: { code } }] });

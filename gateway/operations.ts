@@ -1,5 +1,17 @@
 /** What is asked for by those transports that are not Apollo's (the websocket and server-sent events), or what is wrong with it. */
-import { getOperationAST, getVariableValues, GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
+import {
+  getOperationAST,
+  getVariableValues,
+  GraphQLError,
+  Kind,
+  OperationTypeNode,
+  parse,
+  validate,
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type GraphQLSchema,
+  type SelectionSetNode,
+} from 'graphql';
 import { LRUCache } from 'lru-cache';
 import { complexityFault } from './complexity.js';
 
@@ -34,6 +46,12 @@ export class Operations {
     return tooMuch ? [tooMuch] : document;
   }
 
+  private validate(document: DocumentNode): readonly GraphQLError[] {
+    const wrong = rootDirectives(document);
+
+    return wrong.length > 0 ? wrong : validate(this.schema, document);
+  }
+
   private parse(query: string): DocumentNode | GraphQLError[] {
     const known = this.valid.get(query);
     if (known) return known;
@@ -44,12 +62,36 @@ export class Operations {
       if (error instanceof GraphQLError) return [withCode('GRAPHQL_PARSE_FAILED')(error)];
       throw error;
     }
-    const invalid = validate(this.schema, document);
+    const invalid = this.validate(document);
     if (invalid.length > 0) return invalid.map(withCode('GRAPHQL_VALIDATION_FAILED'));
     this.valid.set(query, document);
 
     return document;
   }
+}
+
+/** The specification forbids them there: which field is subscribed to would be up to a variable. graphql-js does not check it. */
+function rootDirectives(document: DocumentNode): GraphQLError[] {
+  const fragments = new Map<string, FragmentDefinitionNode>();
+  for (const one of document.definitions) if (one.kind === Kind.FRAGMENT_DEFINITION) fragments.set(one.name.value, one);
+  const wrong: GraphQLError[] = [];
+  const seen = new Set<SelectionSetNode>();
+  const look = (set: SelectionSetNode) => {
+    if (seen.has(set)) return;
+    seen.add(set);
+    for (const selection of set.selections) {
+      const nodes = selection.directives?.filter(({ name }) => name.value === 'skip' || name.value === 'include') ?? [];
+      if (nodes.length > 0) wrong.push(new GraphQLError('@skip and @include do not go with the field of a subscription.', { nodes }));
+      if (selection.kind === Kind.INLINE_FRAGMENT) look(selection.selectionSet);
+      if (selection.kind === Kind.FRAGMENT_SPREAD && fragments.has(selection.name.value))
+        look(fragments.get(selection.name.value)!.selectionSet);
+    }
+  };
+  for (const one of document.definitions) {
+    if (one.kind === Kind.OPERATION_DEFINITION && one.operation === OperationTypeNode.SUBSCRIPTION) look(one.selectionSet);
+  }
+
+  return wrong;
 }
 
 const withCode = (code: string) => (error: GraphQLError) =>

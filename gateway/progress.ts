@@ -132,6 +132,8 @@ export class Progress {
       this.applied.clear();
       this.stopped.clear();
       this.furthest = 0;
+      // A restored journal may be behind what was committed in the old one.
+      this.commits.length = 0;
     }
     for (const [shard, position] of Object.entries(applied)) {
       const isStopped = stopped.includes(shard);

@@ -11,15 +11,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { execute, getOperationAST, GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
 import { z } from 'zod';
 import { CONSISTENCY_HEADER } from './consistency.js';
+import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
 import { fault } from './errors.js';
-import { errorBody, GRAPHQL_PATH } from './http.js';
+import { errorBody, GRAPHQL_PATH, notExecuted } from './http.js';
 import type { OperationRequest, Operations } from './operations.js';
-import { Answer, answer, present, type Subscriptions } from './subscriptions.js';
+import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
 import { cookiesOf, createContext, parametersOf } from './transport.js';
 
 export const STREAM_PATH = `${GRAPHQL_PATH}/stream`;
 const EVENT_STREAM = 'text/event-stream';
+const MOST_STREAMS = 10_000;
 /** A proxy gives up a response that is silent for long. */
 const HEARTBEAT_MS = 12_000;
 /** A timer takes no more. */
@@ -57,13 +59,20 @@ export function serveEventStreams(
   { services, operations, subscriptions }: { services: Services; operations: Operations; subscriptions: Subscriptions },
 ): EventStreams {
   const open = new Set<Readable>();
+  let isStopping = false;
 
   const stream = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const asked = request.method === 'GET' ? inUrl.safeParse(request.query) : inBody.safeParse(request.body);
     if (!asked.success) return reply.code(400).send(errorBody('BAD_REQUEST', 'There is no `query`, or its variables are no JSON object.'));
     let events: AsyncIterableIterator<string>;
     try {
-      events = await run(asked.data, request, reply);
+      if (open.size >= MOST_STREAMS) throw fault('OVERLOADED', 'There are too many streams here.', { http: 503 });
+      const done = services.work.begin(1);
+      events = await run(asked.data, request, reply).finally(done);
+      if (isStopping) {
+        await events.return!();
+        throw fault('UNAVAILABLE', 'This gateway is about to leave.', { http: 503 });
+      }
     } catch (error) {
       if (!(error instanceof GraphQLError)) throw error;
       const { status = 400 } = (error.extensions.http ?? {}) as { status?: number };
@@ -98,7 +107,7 @@ export function serveEventStreams(
     handler: (_, reply) =>
       reply.code(405).header('allow', 'GET, POST').send(errorBody('BAD_REQUEST', 'Each operation is a stream of its own.')),
   });
-  app.route({ url: STREAM_PATH, method: ['GET', 'POST'], handler: stream });
+  app.route({ url: STREAM_PATH, method: ['GET', 'POST'], errorHandler: notExecuted(services.log), handler: stream });
 
   return {
     isWantedBy({ method, headers: { accept = '' }, query, body }) {
@@ -112,7 +121,10 @@ export function serveEventStreams(
     },
     answer: stream,
     // Without a last word: a stream that was cut is one that the client opens again.
-    stop: () => open.forEach((body) => body.destroy()),
+    stop: () => {
+      isStopping = true;
+      open.forEach((body) => body.destroy());
+    },
   };
 }
 
@@ -132,6 +144,7 @@ async function* only(one: Answer): AsyncIterableIterator<Answer, undefined> {
 function eventsOf(answers: AsyncIterableIterator<Answer, undefined>, context: Context): AsyncIterableIterator<string> {
   const expiresAtMs = context.expiresAtMs ?? Infinity;
   let coming: Promise<IteratorResult<Answer, undefined>> | null = null;
+  let newest: Token | null = null;
   let hasBegun = false;
   let isOver = false;
   const last = (text: string) => {
@@ -158,7 +171,10 @@ function eventsOf(answers: AsyncIterableIterator<Answer, undefined>, context: Co
       if (first === null) return { value: HEARTBEAT, done: false };
       coming = null;
 
-      return first.done ? last('') : { value: next(first.value.json), done: false };
+      if (first.done) return last('');
+      newest = newer(newest, first.value.newest);
+
+      return { value: next(first.value.json(newest)), done: false };
     },
     return: async () => {
       isOver = true;

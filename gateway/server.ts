@@ -15,7 +15,7 @@ import { Passwords } from './authors/passwords.js';
 import { threadFeed } from './cheeps/thread-feed.js';
 import { CommandSender } from './command-sender.js';
 import { CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
-import type { Services } from './context.js';
+import { Work, type Services } from './context.js';
 import { Feed } from './feed.js';
 import { serveHttp } from './http.js';
 import { serveIde } from './ide.js';
@@ -49,6 +49,7 @@ export const GATEWAY_SETTINGS = [
 export type GatewayConfig = { [K in (typeof GATEWAY_SETTINGS)[number]]: z.output<(typeof settings)[K]> };
 
 const MOST_BYTES_IN_A_BODY = 256 * 1024;
+const MOST_OPERATIONS = 2_000;
 const RETRY_MS = 250;
 /** While it stops, between looks for connections that nobody uses any more. */
 const IDLE_MS = 50;
@@ -137,6 +138,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     threadFeed: new Feed(threadFeed, reads, progress, log),
     notificationFeed: new Feed(notificationFeed, reads, progress, log),
     readDeadlineMs: config.READ_DEADLINE_MS,
+    work: new Work(MOST_OPERATIONS),
     log,
   };
   let stream: string | null = 'the stream of commands';

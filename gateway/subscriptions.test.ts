@@ -4,12 +4,13 @@ import type { Logger } from '../shared/log.js';
 import { Consistency } from './consistency.js';
 import { Context, type Services } from './context.js';
 import { fault, GoneMeanwhile } from './errors.js';
-import { Subscriptions, type Answer } from './subscriptions.js';
+import { decodeToken, type Token } from '../shared/token.js';
+import { Subscriptions, type Answer, type Shown } from './subscriptions.js';
 
 const schema = buildSchema(`
   type Query { nothing: Boolean }
   type Subscription { ticks(of: ID, after: Int = 0): Tick! }
-  type Tick { n: Int!, times(by: Int = 1): Int!, viewer: String, late: Boolean, gone: Boolean, wrong: Boolean }
+  type Tick { n: Int!, times(by: Int = 1): Int!, viewer: String, late: Boolean, gone: Boolean, wrong: Boolean, now: Int }
 `);
 
 interface Tick {
@@ -28,10 +29,13 @@ const tick = (position: number, epoch = 'now'): Tick => ({
 let executed: string[];
 let isLate: boolean;
 let epoch: string;
+/** What changes by itself, and is read whenever something is executed. */
+let now: number;
 beforeEach(() => {
   executed = [];
   isLate = false;
   epoch = 'now';
+  now = 1;
 });
 
 const log = { error: () => undefined } as unknown as Logger;
@@ -54,7 +58,15 @@ async function answersTo(
     floor = 0,
     variables = {},
     subscriptions,
-  }: { frames?: Tick[]; viewerId?: string | null; floor?: number; variables?: object; subscriptions: Subscriptions },
+    shown,
+  }: {
+    frames?: Tick[];
+    viewerId?: string | null;
+    floor?: number;
+    variables?: object;
+    subscriptions: Subscriptions;
+    shown?: Shown | undefined;
+  },
 ): Promise<Answer[]> {
   const viewer = viewerId === null ? null : { authorId: viewerId, expiresAtMs: Infinity };
   const contextValue = new Context(services, viewer, new Consistency('now', floor, false, 1_000), 'test', null);
@@ -71,6 +83,7 @@ async function answersTo(
       switch (fieldName) {
         case 'ticks':
           executed.push(`${query.length} ${frame.at.position}`);
+          context.consistency.saw(frame.at.position, 0, true);
           return { n: frame.at.position };
         case 'times':
           return frame.n * by;
@@ -79,6 +92,8 @@ async function answersTo(
         case 'late':
           if (isLate) throw fault('NOT_CAUGHT_UP', 'not yet');
           return true;
+        case 'now':
+          return now;
         case 'gone':
           throw new GoneMeanwhile();
         case 'wrong':
@@ -88,7 +103,7 @@ async function answersTo(
       }
     },
   };
-  const answers = await subscriptions.subscribe(args);
+  const answers = await subscriptions.subscribe(args, shown);
   if (!(Symbol.asyncIterator in answers)) throw new Error(JSON.stringify(answers));
   const all: Answer[] = [];
   for await (const answer of answers) all.push(answer);
@@ -96,7 +111,7 @@ async function answersTo(
   return all;
 }
 
-const dataOf = (answers: Answer[]) => answers.map((answer) => answer.payload.data?.ticks);
+const dataOf = (answers: Answer[]) => answers.map((answer) => answer.payload(answer.newest).data?.ticks);
 
 describe('a frame', () => {
   it('is executed once, and written once, for all who ask for the same, whoever they are and wherever they began', async () => {
@@ -109,7 +124,7 @@ describe('a frame', () => {
       answersTo('subscription($of: ID) {\n  # the same\n  ticks(of: $of) { n }\n}', { subscriptions, variables: { of: 'dave' } }),
     ]);
     expect(all.map(dataOf)).toEqual(Array(5).fill([{ n: 5 }]));
-    expect(new Set(all.map(([answer]) => answer!.json)).size).toBe(1);
+    expect(new Set(all.map(([answer]) => answer!.json(answer!.newest))).size).toBe(1);
     expect(new Set(all.flat()).size).toBe(1);
     expect(executed).toHaveLength(1);
   });
@@ -172,10 +187,39 @@ describe('a frame', () => {
     expect(dataOf(await answers)).toEqual([{ n: 1, late: true }]);
   });
 
+  it('never shows less than the one before it, or than what the session was shown meanwhile, whatever others have been told', async () => {
+    const subscriptions = new Subscriptions();
+    const ask = (frames: Tick[], shown?: Shown) => answersTo('subscription { ticks { n now } }', { subscriptions, frames, shown });
+    expect(dataOf(await ask([tick(6)]))).toEqual([{ n: 6, now: 1 }]);
+    now = 2;
+    // The second of these was executed for somebody else, before the first was for this one.
+    expect(dataOf(await ask([tick(5), tick(6)]))).toEqual([
+      { n: 5, now: 2 },
+      { n: 6, now: 2 },
+    ]);
+    now = 3;
+    expect(dataOf(await ask([tick(6)]))).toEqual([{ n: 6, now: 2 }]);
+    expect(dataOf(await ask([tick(6)], { at: performance.now() }))).toEqual([{ n: 6, now: 3 }]);
+    expect(executed).toHaveLength(4);
+  });
+
+  it('comes with a token that says no less than what the session has seen', async () => {
+    const [answer] = await answersTo('subscription { ticks { n } }', { subscriptions: new Subscriptions() });
+    const tokenOf = (newest: Token) => {
+      const { extensions } = JSON.parse(answer!.json(newest)) as { extensions: { consistency: { token: string } } };
+      expect(extensions).toEqual(answer!.payload(newest).extensions);
+
+      return decodeToken(extensions.consistency.token);
+    };
+    expect(tokenOf({ epoch: 'now', position: 3 })).toEqual({ epoch: 'now', position: 5 });
+    expect(tokenOf({ epoch: 'now', position: 9 })).toEqual({ epoch: 'now', position: 9 });
+    expect(tokenOf({ epoch: 'then', position: 9 })).toEqual({ epoch: 'now', position: 5 });
+  });
+
   it('about what has gone is left out, and what went wrong is told', async () => {
     const subscriptions = new Subscriptions();
     expect(await answersTo('subscription { ticks { gone } }', { subscriptions })).toEqual([]);
     const [answer] = await answersTo('subscription { ticks { wrong } }', { subscriptions });
-    expect(answer!.payload).toMatchObject({ data: { ticks: { wrong: null } }, errors: [{ message: 'wrong' }] });
+    expect(answer!.payload(answer!.newest)).toMatchObject({ data: { ticks: { wrong: null } }, errors: [{ message: 'wrong' }] });
   });
 });

@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import {
   createSourceEventStream,
   execute as executeOnce,
-  type GraphQLError,
+  GraphQLError,
   Kind,
   print,
   visit,
@@ -22,7 +22,8 @@ import {
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 import { pause } from '../shared/follow.js';
-import type { Token } from '../shared/token.js';
+import { encodeToken, type Token } from '../shared/token.js';
+import type { ConsistencyReport } from './consistency.js';
 import type { Context } from './context.js';
 import { GoneMeanwhile } from './errors.js';
 import { isOfFeed } from './feed.js';
@@ -36,30 +37,46 @@ const MOST_SHARED = 1_000;
 
 /** One result, as it goes out. */
 export class Answer {
+  private readonly start: string;
   private written: string | null = null;
 
   constructor(
-    readonly payload: FormattedExecutionResult,
+    private readonly result: FormattedExecutionResult,
+    private readonly consistency: ConsistencyReport,
     /** The newest that it has seen. */
     readonly newest: Token,
-  ) {}
+  ) {
+    this.start = `${JSON.stringify(result).slice(0, -1)},"extensions":{"consistency":`;
+  }
 
-  get json(): string {
-    return (this.written ??= JSON.stringify(this.payload));
+  /** @param newest of who gets it: it may have been told of more than this answer shows, and a token never goes back */
+  payload(newest: Token): FormattedExecutionResult {
+    return { ...this.result, extensions: { consistency: this.consistencyAs(newest) } };
+  }
+
+  /** The same as JSON, written once for all who have seen no more than it shows. */
+  json(newest: Token): string {
+    const write = () => `${this.start}${JSON.stringify(this.consistencyAs(newest))}}}`;
+    if (newest.epoch !== this.newest.epoch || newest.position > this.newest.position) return write();
+
+    return (this.written ??= write());
+  }
+
+  private consistencyAs(newest: Token): ConsistencyReport {
+    return { ...this.consistency, token: encodeToken(newer(newest, this.newest)) };
   }
 }
 
 /** Of an operation that was executed with this context: errors as they are told, and consistency. Bugs are logged. */
-export function answer(result: ExecutionResult, { consistency, services, correlationId }: Context): Answer {
-  logBugs(result.errors ?? [], services.log, correlationId);
-  const payload = {
-    ...result,
-    ...(result.errors ? { errors: result.errors.map(present) } : {}),
-    extensions: { ...result.extensions, consistency: consistency.report() },
-  };
+export function answer({ data, errors }: ExecutionResult, { consistency, services, correlationId }: Context): Answer {
+  logBugs(errors ?? [], services.log, correlationId);
 
-  return new Answer(payload, consistency.newest);
+  return new Answer({ ...(errors ? { errors: errors.map(present) } : {}), data: data ?? null }, consistency.report(), consistency.newest);
 }
+
+/** The one of two tokens that says more; of different epochs, the second. */
+export const newer = (known: Token | null, token: Token): Token =>
+  known?.epoch === token.epoch && known.position > token.position ? known : token;
 
 /** As over HTTP, without what is meant for HTTP. */
 export function present(error: GraphQLError): GraphQLFormattedError {
@@ -70,29 +87,43 @@ export function present(error: GraphQLError): GraphQLFormattedError {
 }
 
 /** What came of a frame: nothing to tell, because what it is about has gone, or not yet, because rows are late. */
-type Executed = { is: 'told'; answer: Answer; viewerId: string | null | undefined } | { is: 'gone' } | { is: 'late' };
+type Executed = ({ is: 'told'; answer: Answer; viewerId: string | null | undefined } | { is: 'gone' } | { is: 'late' }) & {
+  endedAt: number;
+};
 
 export class Subscriptions {
-  private readonly shared = new LRUCache<string, Promise<Executed>>({ max: MOST_SHARED, ttl: SHARED_MS, ttlAutopurge: true });
+  private readonly shared = new LRUCache<string, { begunAt: number; executed: Promise<Executed> }>({
+    max: MOST_SHARED,
+    ttl: SHARED_MS,
+    ttlAutopurge: true,
+  });
 
-  /** As graphql-js's `subscribe`. @returns what is wrong, or each frame's answer, until `return` is called */
-  async subscribe(args: ExecutionArgs): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult> {
-    const source = await createSourceEventStream(args);
+  /**
+   * As graphql-js's `subscribe`.
+   * @param shown of the session that it is part of: no frame shows anything older than what was shown there before
+   * @returns what is wrong, or each frame's answer, until `return` is called
+   */
+  async subscribe(args: ExecutionArgs, shown: Shown = { at: 0 }): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult> {
+    // graphql-js throws where the root field is left out by a directive.
+    const source = await createSourceEventStream(args).catch((error: unknown) => ({ errors: [asGraphQLError(error)] }));
     if (!(Symbol.asyncIterator in source)) return source;
     const frames = source[Symbol.asyncIterator]();
     const shape = shapeOf(args);
     const stop = new AbortController();
+    const subscriber = { args, shape, shown };
     const answers: AsyncIterableIterator<Answer, undefined> = {
       next: async () => {
         for (;;) {
           const frame = await frames.next();
           if (frame.done) return { value: undefined, done: true };
-          let executed = await this.execute(args, shape, frame.value);
+          let executed = await this.execute(subscriber, frame.value);
           // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
           while (executed.is === 'late' && !stop.signal.aborted) {
             await pause(RETRY_MS, stop.signal);
-            executed = await this.execute(args, shape, frame.value);
+            executed = await this.execute(subscriber, frame.value);
           }
+          shown.at = Math.max(shown.at, executed.endedAt);
+          if (stop.signal.aborted) return { value: undefined, done: true };
           if (executed.is === 'told') return { value: executed.answer, done: false };
         }
       },
@@ -108,27 +139,31 @@ export class Subscriptions {
     return answers;
   }
 
-  private async execute(args: ExecutionArgs, shape: string, frame: unknown): Promise<Executed> {
+  private async execute({ args, shape, shown }: Subscriber, frame: unknown): Promise<Executed> {
     const { services, consistency, viewerId } = args.contextValue as Context;
     if (!isOfFeed(frame)) return execute(args, frame, consistency.epoch);
     // Its journal is over, and a frame of the new one comes that says so.
-    if (frame.epoch !== services.reads.space.epoch) return { is: 'gone' };
-    // From before what this subscriber has seen, and it may not be shown anything older than that.
-    if (frame.epoch === consistency.epoch && frame.at.position < consistency.floor) return execute(args, frame, frame.epoch);
-
+    if (frame.epoch !== services.reads.space.epoch) return { is: 'gone', endedAt: 0 };
     const run = () => execute(args, frame, frame.epoch);
-    const forAll = await this.once(`${shape} ${frame.key}`, run);
+    // From before what this subscriber has asked for, and it may not be shown anything older than that.
+    if (frame.epoch === consistency.epoch && frame.at.position < consistency.floor) return run();
+
+    const forAll = await this.once(`${shape} ${frame.key}`, shown, run);
     if (forAll.is !== 'told' || forAll.viewerId === undefined || forAll.viewerId === viewerId) return forAll;
 
-    return this.once(`${shape} ${frame.key} ${viewerId}`, run);
+    return this.once(`${shape} ${frame.key} ${viewerId}`, shown, run);
   }
 
-  /** Those who ask at the same time, or soon after, get the same. What is late is tried again, by whoever does so first. */
-  private async once(key: string, run: () => Promise<Executed>): Promise<Executed> {
+  /**
+   * Those who ask at the same time, or soon after, get the same, unless it was begun before something else was shown to them: that
+   * may have been newer. What is late is tried again, by whoever does so first.
+   */
+  private async once(key: string, shown: Shown, run: () => Promise<Executed>): Promise<Executed> {
     const known = this.shared.get(key);
-    if (known) return known;
+    if (known && known.begunAt >= shown.at) return known.executed;
+    const begunAt = performance.now();
     const executed = run();
-    this.shared.set(key, executed);
+    this.shared.set(key, { begunAt, executed });
     let isTold = false;
     try {
       const outcome = await executed;
@@ -136,19 +171,35 @@ export class Subscriptions {
 
       return outcome;
     } finally {
-      if (!isTold && this.shared.peek(key) === executed) this.shared.delete(key);
+      if (!isTold && this.shared.peek(key)?.executed === executed) this.shared.delete(key);
     }
   }
 }
 
+/** When what was shown last in a session had been executed, on `performance.now`'s clock: what begins later sees no less. */
+export interface Shown {
+  at: number;
+}
+
+interface Subscriber {
+  args: ExecutionArgs;
+  shape: string;
+  shown: Shown;
+}
+
+const asGraphQLError = (error: unknown) =>
+  error instanceof GraphQLError ? error : new GraphQLError('The subscription could not begin.', { originalError: error as Error });
+
 async function execute(args: ExecutionArgs, rootValue: unknown, epoch: string): Promise<Executed> {
   const contextValue = (args.contextValue as Context).ofFrame(epoch);
   const result = await executeOnce({ ...args, rootValue, contextValue });
+  const endedAt = performance.now();
   const errors = result.errors ?? [];
-  if (errors.some(({ originalError }) => originalError instanceof GoneMeanwhile)) return { is: 'gone' };
-  if (errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true)) return { is: 'late' };
+  if (errors.some(({ originalError }) => originalError instanceof GoneMeanwhile)) return { is: 'gone', endedAt };
+  if (errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true)) return { is: 'late', endedAt };
+  const viewerId = contextValue.isForViewer ? contextValue.viewerId : undefined;
 
-  return { is: 'told', answer: answer(result, contextValue), viewerId: contextValue.isForViewer ? contextValue.viewerId : undefined };
+  return { is: 'told', answer: answer(result, contextValue), viewerId, endedAt };
 }
 
 /** The text of a document without its subscription's arguments, and the variables that are used elsewhere. */

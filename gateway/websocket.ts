@@ -14,7 +14,7 @@ import { fault } from './errors.js';
 import { GRAPHQL_PATH, logBugs } from './http.js';
 import type { Operations } from './operations.js';
 import { SESSION_COOKIE } from './sessions.js';
-import { answer, present, type Subscriptions } from './subscriptions.js';
+import { answer, newer, present, type Shown, type Subscriptions } from './subscriptions.js';
 import { cookiesOf, createContext, isForeign, parametersOf, type Parameters } from './transport.js';
 
 /** Operations of one socket at a time, at the most. */
@@ -22,6 +22,7 @@ const MOST_OPERATIONS = 100;
 const MOST_BYTES_IN_A_MESSAGE = 256 * 1024;
 /** Who asks for more while so much waits to be read does not read at all. */
 const MOST_BYTES_UNREAD = 16 * 1024 * 1024;
+const MOST_SOCKETS = 10_000;
 const INIT_DEADLINE_MS = 5_000;
 /** A socket that has not answered one ping by the time of the next is dead; one that is slow to read may not have come to it yet. */
 const PING_MS = 12_000;
@@ -38,6 +39,7 @@ interface Session {
   cookies: Record<string, string | undefined>;
   /** The newest that any of its operations answered with. */
   newest: Token | null;
+  shown: Shown;
   underWay: number;
   send(message: string): Promise<void>;
   /** Ends it when its access token runs out. */
@@ -87,6 +89,8 @@ export function serveWebsocket(
       session.underWay += 1;
       try {
         const contextValue = await contextOf(session, connectionParams ?? {}, payload);
+        // When it was opened, that may not have been known.
+        if (contextValue.expiresAtMs !== null) session.expire(contextValue.expiresAtMs);
         const { operationName, variables: variableValues } = payload;
         const operation: Operation = { schema, document: checked, operationName, variableValues, contextValue, id, session };
 
@@ -99,10 +103,11 @@ export function serveWebsocket(
     },
     subscribe: (args) => deliver(args as Operation),
     onNext: ({ extra: session }, _id, _payload, args, result) => {
-      const { payload, newest } = answer(result, args.contextValue as Context);
-      session.newest = newer(session.newest, newest);
+      const told = answer(result, args.contextValue as Context);
+      session.newest = newer(session.newest, told.newest);
+      session.shown.at = performance.now();
 
-      return payload;
+      return told.payload(session.newest);
     },
     onError: (_, __, ___, errors) => {
       logBugs(errors, log);
@@ -116,7 +121,7 @@ export function serveWebsocket(
 
   /** Settles with what is wrong, or with a source that sends each answer by itself and ends after the last. */
   async function deliver({ id, session, ...args }: Operation): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
-    const answers = await subscriptions.subscribe(args);
+    const answers = await subscriptions.subscribe(args, session.shown);
     if (!(Symbol.asyncIterator in answers)) return answers;
     const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
     const deliveries: AsyncIterableIterator<ExecutionResult> = {
@@ -125,7 +130,7 @@ export function serveWebsocket(
           const { value, done } = await answers.next();
           if (done) return { value: undefined, done: true };
           session.newest = newer(session.newest, value.newest);
-          await session.send(`${head}${value.json}}`);
+          await session.send(`${head}${value.json(session.newest)}}`);
         }
       },
       return: async () => {
@@ -168,9 +173,12 @@ export function serveWebsocket(
       parameters: parametersOf(headers),
       cookies: cookiesOf(headers),
       newest: null,
+      shown: { at: 0 },
       underWay: 0,
       send,
       expire: (atMs) => {
+        clearTimeout(expiry);
+        if (websocket.readyState !== websocket.OPEN) return;
         const leftMs = atMs - Date.now();
         if (leftMs <= 0) return websocket.close(CloseCode.Forbidden, 'The access token has expired');
         expiry = setTimeout(() => session.expire(atMs), Math.min(leftMs, LONGEST_TIMER_MS));
@@ -181,11 +189,13 @@ export function serveWebsocket(
         protocol: websocket.protocol,
         send,
         close: (code, reason) => websocket.close(code, reason),
-        onMessage: (handle) =>
+        onMessage: (handle) => {
+          const take = inTurn(websocket, handle, failed);
           websocket.on('message', (data: Buffer) => {
             if (websocket.bufferedAmount > MOST_BYTES_UNREAD) websocket.terminate();
-            else handle(data.toString()).catch(failed);
-          }),
+            else take(data.toString());
+          });
+        },
       },
       session,
     );
@@ -197,7 +207,7 @@ export function serveWebsocket(
     });
   };
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const status = refusal(request, config.ALLOWED_ORIGINS);
+    const status = sockets.clients.size >= MOST_SOCKETS ? '503 Service Unavailable' : refusal(request, config.ALLOWED_ORIGINS);
     if (!status) return sockets.handleUpgrade(request, socket, head, serve);
     // It may have gone before it could be told.
     socket.on('error', (error) => log.debug({ err: error }, 'a refused upgrade failed'));
@@ -218,9 +228,55 @@ export function serveWebsocket(
   };
 }
 
-/** The one of two tokens that says more; of different epochs, the second. */
-const newer = (known: Token | null, token: Token): Token =>
-  known?.epoch === token.epoch && known.position > token.position ? known : token;
+/**
+ * graphql-ws knows an operation by its id alone, and mixes up one that was completed and has not quite ended with the next of that
+ * id: the one's last answer is sent as the other's, and the end of the one is taken for the end of the other. So that one waits.
+ */
+function inTurn(
+  websocket: WebSocket,
+  handle: (message: string) => Promise<void>,
+  failed: (error: Error) => void,
+): (message: string) => void {
+  const operations = new Map<string, { isCompleted: boolean; next: string | null }>();
+  const pass = (message: string) => handle(message).catch(failed);
+  const begin = (id: string, message: string) => {
+    const operation = { isCompleted: false, next: null as string | null };
+    operations.set(id, operation);
+    void pass(message).then(() => {
+      operations.delete(id);
+      if (operation.next !== null && websocket.readyState === websocket.OPEN) begin(id, operation.next);
+    });
+  };
+
+  return (message) => {
+    const { type, id } = headOf(message);
+    const before = id === undefined ? undefined : operations.get(id);
+    if (type === 'subscribe' && id !== undefined && !before) {
+      begin(id, message);
+    } else if (type === 'subscribe' && before?.isCompleted) {
+      if (before.next !== null) websocket.close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
+      before.next = message;
+    } else if (type === 'complete' && before) {
+      // The one that waits has not even begun.
+      if (before.next === null) void pass(message);
+      before.next = null;
+      before.isCompleted = true;
+    } else {
+      void pass(message);
+    }
+  };
+}
+
+/** Of a message that graphql-ws will look at more closely. */
+function headOf(message: string): { type?: unknown; id?: string } {
+  try {
+    const { type, id } = JSON.parse(message) as { type?: unknown; id?: unknown };
+
+    return typeof id === 'string' ? { type, id } : { type };
+  } catch {
+    return {};
+  }
+}
 
 /** The status line for an upgrade that is refused. */
 function refusal(request: IncomingMessage, allowedOrigins: string[]): string | null {

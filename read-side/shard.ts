@@ -25,8 +25,8 @@ export interface Shard {
   number: number;
 }
 
-/** `timelines:3` */
-export const shardName = (shard: Shard): string => `${shard.projection.name}:${shard.number}`;
+/** `timelines.2:3`: while versions are changed, there are shards of both. */
+export const shardName = ({ projection: { name, version }, number }: Shard): string => `${name}.${version}:${number}`;
 
 /** The shard that is asked about this id. */
 export const shardOf = (projection: ProjectionId, id: string, space: Space): Shard => ({

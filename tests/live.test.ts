@@ -232,6 +232,7 @@ describe('a new epoch of the journal', () => {
     let frame = (await frames.next()).value!.timeline;
     while (frame.__typename === 'CheepAdded') frame = (await frames.next()).value!.timeline;
     expect(frame).toMatchObject({ __typename: 'TimelineReset', reason: 'CURSOR_TOO_OLD' });
+    expect((await frames.next()).value!.timeline.__typename).toBe('TimelineLive');
     await post(bob, 'after the reset');
     expect((await frames.next()).value!.timeline.__typename).toBe('CheepAdded');
     await frames.return?.();

@@ -8,7 +8,7 @@ import {
   TimelineDocument,
 } from '../client/operations.js';
 import { AUTHORS } from '../read-side/authors/query.js';
-import { LOG, prefixOf, shardOf } from '../read-side/shard.js';
+import { LOG, prefixOf, shardName, shardOf } from '../read-side/shard.js';
 import { resumeCursor } from '../gateway/resume-cursor.js';
 import { newId } from '../shared/ids.js';
 import { decodeToken } from '../shared/token.js';
@@ -169,7 +169,7 @@ describe('a shard that met an event which it cannot apply', () => {
     expect(followAuthor.status).toBe('COMMITTED');
 
     const { value, ms } = await timed(() => follower.client.ask(AuthorDocument, { id: author.id }));
-    const name = `authors:${shard.number}`;
+    const name = shardName(shard);
     expect(value.errors).toMatchObject([
       {
         message: expect.stringContaining(`${name} has stopped`),

@@ -9,7 +9,7 @@ import { PostCheepReceiptDocument, FollowAuthorReceiptDocument } from '../client
 import { Sessions } from '../gateway/sessions.js';
 import { newId } from '../shared/ids.js';
 import { decodeToken, encodeToken } from '../shared/token.js';
-import { RawSocket, type RawSocketOptions } from './raw-socket.js';
+import { RawSocket, type Message, type RawSocketOptions, type Result } from './raw-socket.js';
 import { eventually, SIGNING_KEY, startSystem, type System } from './system.js';
 
 const FRIEND = 'https://friend.example';
@@ -160,6 +160,36 @@ describe('Subscribe', () => {
     await socket.only('1');
   });
 
+  it('and the next one of that ID is not mixed up with it, although it has not quite ended', async () => {
+    const { reader, post } = await readerAndWriter();
+    const socket = await ready(sessionOf(reader));
+    for (let round = 0; round < 20; round++) {
+      socket.subscribe('1', LIVE);
+      expect((await socket.result('1')).data).toMatchObject({ timeline: { __typename: 'TimelineLive' } });
+      const posting = post(`round ${round}`);
+      socket.complete('1');
+      // What it had to say is over. Of these two, the first may never begin.
+      socket.subscribe('1', TYPENAME);
+      socket.complete('1');
+      socket.subscribe('1', TYPENAME);
+      await posting;
+      const told: Message[] = [];
+      const isTimeline = ({ type, payload }: Message) => type === 'next' && 'timeline' in ((payload as Result).data ?? {});
+      const answers = () => told.filter((message) => !isTimeline(message));
+      while (answers().length < 2 || answers().at(-1)!.type !== 'complete') told.push(await socket.next());
+      told.push(...(await socket.untilNow()));
+      expect(told.filter(isTimeline).length).toBeLessThanOrEqual(1); // that was on its way
+      expect(told.slice(1).filter(isTimeline)).toEqual([]);
+      const kinds = answers().map(({ id, type, payload }) => [id, type, (payload as Result | undefined)?.data?.__typename]);
+      const answer = [
+        ['1', 'next', 'Query'],
+        ['1', 'complete', undefined],
+      ];
+      expect([answer, [...answer, ...answer]]).toContainEqual(kinds);
+    }
+    expect(await socket.untilNow()).toEqual([]);
+  });
+
   it('“Multiple operations identified with separate IDs can be active at any time and their messages can be interleaved”', async () => {
     const socket = await ready({ 'x-cheeper-wait-ms': '300' });
     socket.subscribe('slow', SLOW, { id: newId() });
@@ -256,6 +286,22 @@ describe('Error', () => {
     expect((await socket.only('1')).errors).toMatchObject([{ extensions: { code: 'UNAUTHENTICATED' } }]);
     socket.subscribe('2', `subscription { timeline(authorId: "${newId()}", after: "x") { cursor } }`);
     expect((await socket.only('2')).errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', argument: 'after' } }]);
+  });
+});
+
+describe('a subscription whose field is left out by a directive', () => {
+  it.each([
+    ['subscription { timeline @skip(if: true) { __typename } }', {}],
+    ['subscription ($x: Boolean!) { timeline @include(if: $x) { __typename } }', { x: true }],
+    ['subscription ($x: Boolean!) { ...F } fragment F on Subscription { ... @skip(if: $x) { timeline { __typename } } }', { x: true }],
+  ])('is refused, and its socket goes on: %s', async (query, variables) => {
+    const socket = await ready();
+    socket.subscribe('1', query, variables);
+    expect(await socket.next()).toMatchObject({ type: 'error', id: '1', payload: [{ extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } }] });
+    socket.subscribe('2', TYPENAME);
+    expect((await socket.only('2')).data).toEqual({ __typename: 'Query' });
+    const url = `${system.url}/stream?${new URLSearchParams({ query, variables: JSON.stringify(variables) }).toString()}`;
+    expect(await (await fetch(url)).text()).toContain('GRAPHQL_VALIDATION_FAILED');
   });
 });
 
