@@ -23,7 +23,8 @@ export interface Player {
 export type Cast = Record<Role, Player>;
 
 /** The book's three; where one of them is there already, three new ones whose names begin like theirs. */
-export async function castPlayers(story: Story, visitor: CheeperClient): Promise<Cast> {
+export async function castPlayers(story: Story, url: string[]): Promise<Cast> {
+  const visitor = new CheeperClient({ url });
   const roles = Object.keys(BOOK) as Role[];
   const taken = await Promise.all(roles.map((role) => isTaken(role, visitor)));
   const suffix = taken.includes(true) ? randomInt(36 ** 5, 36 ** 6).toString(36) : '';
@@ -31,7 +32,7 @@ export async function castPlayers(story: Story, visitor: CheeperClient): Promise
     role,
     id: suffix ? newId() : BOOK[role],
     username: role + suffix,
-    client: new CheeperClient({ url: visitor.url }),
+    client: new CheeperClient({ url }),
   });
   const cast = { bob: player('bob'), alice: player('alice'), charlie: player('charlie') };
   if (suffix) {
@@ -43,8 +44,8 @@ export async function castPlayers(story: Story, visitor: CheeperClient): Promise
 }
 
 async function isTaken(role: Role, visitor: CheeperClient): Promise<boolean> {
-  const { author } = await visitor.request(AuthorDocument, { id: BOOK[role] });
-  const { authorByUsername } = await visitor.request(AuthorByUsernameDocument, { username: role });
+  const { author } = await visitor.query(AuthorDocument, { id: BOOK[role] });
+  const { authorByUsername } = await visitor.query(AuthorByUsernameDocument, { username: role });
 
   return author !== null || authorByUsername !== null;
 }

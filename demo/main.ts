@@ -10,12 +10,12 @@
  * Nothing here waits for a time. A command that was only accepted is asked after until it has run. A read is sent with the
  * consistency tokens of those whose writes it is to show: it waits for them at the gateway, and is never answered with less.
  *
- * `npm run demo` starts a system for it and throws it away. CHEEPER_URL names another one, and then MYSQL_URL, NATS_URL and
- * REDIS_URL (and NAMESPACE, if it has one) are needed for the tables.
+ * `npm run demo` starts a system for it and throws it away. CHEEPER_URL names another one (or several gateways of it, with commas),
+ * and then MYSQL_URL, NATS_URL and REDIS_URL (and NAMESPACE, if it has one) are needed for the tables. `npm run demo -- guarantees`
+ * runs the examples of docs/consistency.md in place of the story.
  */
 import { randomBytes } from 'node:crypto';
-import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
-import { CheeperClient, GraphQLRequestError } from '../client/client.js';
+import { CheeperClient } from '../client/client.js';
 import {
   AuthorDocument,
   AuthorListsDocument,
@@ -31,6 +31,7 @@ import {
 import { newId } from '../shared/ids.js';
 import type { EventType } from '../shared/messages/event.js';
 import { castPlayers, type Cast, type Player } from './cast.js';
+import { showGuarantees } from './guarantees.js';
 import { Stores } from './stores.js';
 import { sideBySide, Story, type Column } from './story.js';
 import { eventually, within } from './wait.js';
@@ -100,7 +101,7 @@ class Demo {
     const commandId = newId();
     const password = randomBytes(16).toString('base64url');
     const startedAt = performance.now();
-    const { signUp } = await this.ask(client, SignUpDocument, {
+    const { signUp } = await client.mutate(SignUpDocument, {
       input: { authorId: id, username, email: `${username}@${username}.com`, password, commandId },
     });
     const tookMs = since(startedAt);
@@ -138,7 +139,7 @@ class Demo {
 
     this.visitorHears(alice, charlie);
     story.check('bob has 2 followers', (await this.author(bob))?.followersCount, 2);
-    const { author } = await this.ask(this.visitor, AuthorListsDocument, { id: bob.id });
+    const { author } = await this.visitor.query(AuthorListsDocument, { id: bob.id });
     // Two people's commands may run in any order: each has a lane of its own.
     story.check('  alice and charlie', author?.followers.nodes.map(({ id }) => this.roleOf(id)).toSorted(), ['alice', 'charlie']);
     await this.showWhereTheDataIs();
@@ -146,7 +147,7 @@ class Demo {
 
   private async follow(follower: Player, followed: Player, commandId: string, how: string): Promise<void> {
     const startedAt = performance.now();
-    const { followAuthor } = await this.ask(follower.client, FollowAuthorReceiptDocument, {
+    const { followAuthor } = await follower.client.mutate(FollowAuthorReceiptDocument, {
       input: { authorId: followed.id, commandId, waitFor: 'ACCEPTED' },
     });
     this.checkTaken(`${follower.role} follows ${followed.role}${how}`, followAuthor, since(startedAt));
@@ -185,7 +186,7 @@ class Demo {
     const entries = (await Promise.all(this.players.map((player) => this.timeline(player)))).flat();
     story.check('that makes two timeline entries, one for each follower of bob', entries.length, 2);
     for (const { player, cheepId } of posts) {
-      const { author } = await this.ask(this.visitor, AuthorListsDocument, { id: player.id });
+      const { author } = await this.visitor.query(AuthorListsDocument, { id: player.id });
       story.check(`${player.role}’s own cheep is on ${player.role}’s page`, author?.cheeps.nodes, [{ id: cheepId }]);
     }
     await this.showWhereTheDataIs();
@@ -195,7 +196,7 @@ class Demo {
     const [commandId, cheepId] = [newId(), newId()];
     const message = `Hello world, this is ${player.role[0]!.toUpperCase()}${player.role.slice(1)}`;
     const startedAt = performance.now();
-    const { postCheep } = await this.ask(player.client, PostCheepReceiptDocument, {
+    const { postCheep } = await player.client.mutate(PostCheepReceiptDocument, {
       input: { message, cheepId, commandId, waitFor: 'ACCEPTED' },
     });
     this.checkTaken(`${player.role} posts “${message}”`, postCheep, since(startedAt));
@@ -205,8 +206,8 @@ class Demo {
 
   /** Opens a reader's live timeline where the page that was just read ends. */
   private async watch(reader: Player) {
-    const { timeline } = await this.ask(reader.client, TimelineDocument, {});
-    const frames = reader.client.subscribe(LiveTimelineDocument, { after: timeline.resumeCursor });
+    const { timeline } = await reader.client.query(TimelineDocument, {});
+    const frames = reader.client.follow(LiveTimelineDocument, { after: timeline.resumeCursor });
     const frame = await within(frames.next());
     this.story.check(`${reader.role}’s timeline is live`, frame?.value?.timeline.__typename, 'TimelineLive');
 
@@ -216,20 +217,19 @@ class Demo {
   // ---- Asking ----
 
   private async author({ id }: Player) {
-    return (await this.ask(this.visitor, AuthorDocument, { id })).author;
+    return (await this.visitor.query(AuthorDocument, { id })).author;
   }
 
   /** The messages on a timeline. */
   private async timeline({ id }: Player): Promise<string[]> {
-    const { timeline } = await this.ask(this.visitor, TimelineDocument, { authorId: id });
+    const { timeline } = await this.visitor.query(TimelineDocument, { authorId: id });
 
     return timeline.edges.map(({ node }) => node.message);
   }
 
-  /** From here on the visitor sees what these have seen: it sends their tokens along with its own. */
+  /** From here on the visitor sees what these have seen. */
   private visitorHears(...players: Player[]): void {
-    const tokens = [this.visitor, ...players.map(({ client }) => client)].map((client) => client.consistencyToken);
-    this.visitor.consistencyToken = tokens.filter((token) => token !== null).join(',');
+    for (const { client } of players) this.visitor.remember(client.consistencyToken!);
   }
 
   /** Accepted; or more, when the outcome was quicker than JetStream's word that it has the command. */
@@ -240,24 +240,9 @@ class Demo {
 
   /** What came of an accepted command is known to its sender as soon as it has run; until then the answer is null. */
   private async checkSettled({ role, client }: Player, commandId: string, name: string, whose = `${role}’s`): Promise<void> {
-    const look = async () => (await this.ask(client, CommandDocument, { id: commandId })).command;
+    const look = async () => (await client.query(CommandDocument, { id: commandId })).command;
     const command = await eventually(look, (seen) => seen !== null);
     this.story.check(`${whose} ${name} has run`, pick(command, 'name', 'status'), { name, status: 'COMMITTED' });
-  }
-
-  /** Asks again while the answer is NOT_CAUGHT_UP; a command, with the same commandId, is done once all the same. */
-  private async ask<Data, Variables>(
-    client: CheeperClient,
-    document: TypedDocumentNode<Data, Variables>,
-    variables: Variables,
-  ): Promise<Data> {
-    const answer = await eventually(
-      () => client.ask(document, variables),
-      ({ errors }) => errors[0]?.extensions?.code !== 'NOT_CAUGHT_UP',
-    );
-    if (answer.errors.length > 0 || !answer.data) throw new GraphQLRequestError(answer.errors);
-
-    return answer.data;
   }
 
   private roleOf = (id: string): string => this.players.find((player) => player.id === id)?.role ?? id;
@@ -319,26 +304,34 @@ async function openStores(story: Story): Promise<Stores | null> {
   return null;
 }
 
-async function main(): Promise<boolean> {
-  const startedAt = performance.now();
-  const story = new Story();
+/** The book's story. */
+async function tellTheBook(story: Story, url: string[]): Promise<void> {
   let stores: Stores | null = null;
   let demo: Demo | null = null;
   try {
-    const address = process.env.CHEEPER_URL;
-    if (!address) throw new Error('CHEEPER_URL is not set: `npm run demo` sets it');
-    const visitor = new CheeperClient({ url: new URL('/graphql', address).href });
+    const visitor = new CheeperClient({ url });
     stores = await openStores(story);
-    demo = new Demo(story, await castPlayers(story, visitor), visitor, stores);
+    demo = new Demo(story, await castPlayers(story, url), visitor, stores);
     await demo.play();
-  } catch (error) {
-    story.breakOff(error);
   } finally {
     await demo?.close();
     await stores?.close();
+  }
+}
+
+async function main(): Promise<boolean> {
+  const startedAt = performance.now();
+  const story = new Story();
+  try {
+    const addresses = process.env.CHEEPER_URL;
+    if (!addresses) throw new Error('CHEEPER_URL is not set: `npm run demo` sets it');
+    const urls = addresses.split(',').map((address) => new URL('/graphql', address).href);
+    await (process.argv[2] === 'guarantees' ? showGuarantees(story, urls) : tellTheBook(story, urls));
+  } catch (error) {
+    story.breakOff(error);
   }
 
   return story.end(performance.now() - startedAt);
 }
 
-process.exit((await main()) ? 0 : 1);
+process.exitCode = (await main()) ? 0 : 1;
