@@ -80,6 +80,11 @@ export class Pump {
     return this.following.isOpen();
   }
 
+  /** Nothing is being applied, and nothing waits to be. */
+  isIdle(): boolean {
+    return this.working === null && this.waiting.length === 0;
+  }
+
   /** Takes on a shard that has applied everything that this pump has taken. */
   join(shard: PumpedShard): void {
     this.shards.set(shardName(shard.shard), shard);

@@ -152,6 +152,7 @@ class ReadSideWorker {
       return;
     }
     this.report(space, [...this.owned.values()]);
+    await this.findLost(space);
     const idle = [...this.owned.values()].filter((owned) => !owned.pump && (!owned.stopped || owned.stopped.until <= Date.now()));
     if (idle.length > 0) await this.begin(space, idle, head);
   }
@@ -316,6 +317,19 @@ class ReadSideWorker {
       if (this.space) this.report(this.space, [owned]);
     }
     if (pump?.shards.size === 0) void this.retire(pump);
+  }
+
+  /** Redis may have lost what it had. Where something is being applied, that notices; where nothing happens, nobody else would. */
+  private async findLost(space: Space): Promise<void> {
+    const { redis } = this.options;
+    const pumped = [...this.owned.values()].filter(({ pump, applied }) => pump?.isIdle() && applied >= 0);
+    const before = pumped.map(({ applied }) => applied);
+    const standing = await Promise.all(pumped.map(({ shard }) => redis.get(prefixOf(space, shard) + APPLIED)));
+    pumped.forEach((owned, i) => {
+      if (Number(standing[i] ?? -1) >= before[i]! || !owned.pump?.isIdle()) return;
+      owned.pump.leave(shardName(owned.shard));
+      this.left(owned, 'moved');
+    });
   }
 
   private report(space: Space, shards: PumpedShard[]): void {

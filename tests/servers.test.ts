@@ -122,4 +122,13 @@ describe('while a server is away', () => {
       20_000,
     );
   }, 60_000);
+
+  it('(Redis) what it has lost is built again, although nothing happens', async () => {
+    const { client, id } = authors[3]!;
+    const before = (await client.request(AuthorDocument, { id })).author;
+    const keys = await system.redis.keys(`${system.namespace}:*`);
+    await system.redis.unlink(keys);
+    const after = await eventually(async () => (await client.ask(AuthorDocument, { id })).data?.author, 'it is there again', 20_000);
+    expect(after).toEqual(before);
+  }, 60_000);
 });
