@@ -180,7 +180,7 @@ export async function startSystem({
     client,
     async author(username = `u${randomBytes(6).toString('hex')}`) {
       const own = client();
-      const { signUp } = await own.request(SignUpDocument, { input: { username, email: `${username}@example.org`, password: PASSWORD } });
+      const { signUp } = await own.mutate(SignUpDocument, { input: { username, email: `${username}@example.org`, password: PASSWORD } });
       if (!signUp.session || !signUp.author) throw new Error(`${username} could not sign up: ${JSON.stringify(signUp)}`);
       own.accessToken = signUp.session.accessToken;
 
