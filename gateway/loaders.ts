@@ -8,13 +8,14 @@
 import DataLoader from 'dataloader';
 import { AUTHOR_PARTS, authorShard, readAuthors, type AuthorPart, type AuthorRow } from '../read-side/authors/query.js';
 import { CHEEP_PARTS, cheepShard, readCheeps, type CheepPart, type CheepRow } from '../read-side/cheeps/query.js';
+import { listKey, type ListRequest } from '../read-side/list.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 import type { Redis } from 'ioredis';
 import type { Consistency } from './consistency.js';
 import type { Reads } from './reads.js';
 
-/** A row, and the position from which on what is read for it must be. */
-export type Loaded<Row> = Row & { floor: number };
+/** A row, the position from which on what is read for it must be, and the one that it was read at itself. */
+export type Loaded<Row> = Row & { floor: number; applied: number };
 
 /** What a look for a row has found. */
 export interface Found<Row> {
@@ -28,6 +29,7 @@ interface Key<Part extends string> {
   id: string;
   floor: number;
   parts: Part[];
+  lists: ListRequest[];
 }
 
 export class Loaders {
@@ -35,32 +37,32 @@ export class Loaders {
   private readonly cheeps;
 
   constructor(reads: Reads, consistency: Consistency, viewerId: () => string | null) {
-    this.authors = rowLoader<AuthorRow, AuthorPart>(reads, consistency, authorShard, (redis, space, shard, ids, parts) =>
-      readAuthors(redis, space, shard, ids, parts, parts.has('isFollowedByViewer') ? viewerId() : null),
+    this.authors = rowLoader<AuthorRow, AuthorPart>(reads, consistency, authorShard, (redis, space, shard, ids, parts, lists) =>
+      readAuthors(redis, space, shard, ids, parts, parts.has('isFollowedByViewer') ? viewerId() : null, lists),
     );
-    this.cheeps = rowLoader<CheepRow, CheepPart>(reads, consistency, cheepShard, (redis, space, shard, ids, parts) =>
-      readCheeps(redis, space, shard, ids, parts, parts.has('likedByViewer') ? viewerId() : null),
+    this.cheeps = rowLoader<CheepRow, CheepPart>(reads, consistency, cheepShard, (redis, space, shard, ids, parts, lists) =>
+      readCheeps(redis, space, shard, ids, parts, parts.has('likedByViewer') ? viewerId() : null, lists),
     );
   }
 
   /** The author with this id, as of `floor` or later. */
-  findAuthor(id: string, floor: number, selected: ReadonlySet<string>): Promise<Found<AuthorRow>> {
-    return this.authors.load({ id, floor, parts: AUTHOR_PARTS.filter((part) => selected.has(part)) });
+  findAuthor(id: string, floor: number, selected: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<AuthorRow>> {
+    return this.authors.load({ id, floor, parts: AUTHOR_PARTS.filter((part) => selected.has(part)), lists });
   }
 
   /** The live cheep with this id, as of `floor` or later. */
-  findCheep(id: string, floor: number, selected: ReadonlySet<string>): Promise<Found<CheepRow>> {
-    return this.cheeps.load({ id, floor, parts: CHEEP_PARTS.filter((part) => selected.has(part)) });
+  findCheep(id: string, floor: number, selected: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<CheepRow>> {
+    return this.cheeps.load({ id, floor, parts: CHEEP_PARTS.filter((part) => selected.has(part)), lists });
   }
 
   /** Null when there is no such author at `floor` or later. */
-  async author(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<AuthorRow> | null> {
-    return (await this.findAuthor(id, floor, selected)).row;
+  async author(id: string, floor: number, selected: ReadonlySet<string>, lists?: ListRequest[]): Promise<Loaded<AuthorRow> | null> {
+    return (await this.findAuthor(id, floor, selected, lists)).row;
   }
 
   /** Null when there is no such cheep, or it is deleted, at `floor` or later. */
-  async cheep(id: string, floor: number, selected: ReadonlySet<string>): Promise<Loaded<CheepRow> | null> {
-    return (await this.findCheep(id, floor, selected)).row;
+  async cheep(id: string, floor: number, selected: ReadonlySet<string>, lists?: ListRequest[]): Promise<Loaded<CheepRow> | null> {
+    return (await this.findCheep(id, floor, selected, lists)).row;
   }
 }
 
@@ -68,7 +70,14 @@ function rowLoader<Row, Part extends string>(
   reads: Reads,
   consistency: Consistency,
   shardOf: (id: string, space: Space) => Shard,
-  read: (redis: Redis, space: Space, shard: Shard, ids: string[], parts: ReadonlySet<Part>) => Promise<Snapshot<(Row | null)[]>>,
+  read: (
+    redis: Redis,
+    space: Space,
+    shard: Shard,
+    ids: string[],
+    parts: ReadonlySet<Part>,
+    lists: ReadonlyMap<string, ListRequest[]>,
+  ) => Promise<Snapshot<(Row | null)[]>>,
 ) {
   return new DataLoader<Key<Part>, Found<Row>, string>(
     async (keys) => {
@@ -79,16 +88,18 @@ function rowLoader<Row, Part extends string>(
         [...byShard.values()].map(async (group) => {
           const ids = [...new Set(group.map(({ id }) => id))];
           const parts = new Set(group.flatMap((key) => key.parts));
+          const lists = new Map<string, ListRequest[]>();
+          for (const key of group) if (key.lists.length > 0) lists.set(key.id, [...(lists.get(key.id) ?? []), ...key.lists]);
           const floor = Math.max(...group.map((key) => key.floor));
           const shard = shardOf(ids[0]!, space);
           try {
             const isBase = group.some((key) => key.floor === 0);
-            const run = (redis: Redis, at: Space) => read(redis, at, shard, ids, parts);
+            const run = (redis: Redis, at: Space) => read(redis, at, shard, ids, parts, lists);
             const { value, applied } = await reads.read(consistency, shard, run, { floor, isBase });
             const rows = new Map(ids.map((id, i) => [id, value[i]!]));
             for (const key of group) {
               const row = rows.get(key.id);
-              results.set(key, { row: row ? { ...row, floor: key.floor } : null, applied });
+              results.set(key, { row: row ? { ...row, floor: key.floor, applied } : null, applied });
             }
           } catch (error) {
             // One shard's trouble is the trouble of those who asked it; the others have their rows.
@@ -99,6 +110,6 @@ function rowLoader<Row, Part extends string>(
 
       return keys.map((key) => results.get(key)!);
     },
-    { cacheKeyFn: ({ id, floor, parts }) => `${id}/${floor}/${parts.join()}` },
+    { cacheKeyFn: ({ id, floor, parts, lists }) => [id, floor, parts.join(), ...lists.map(listKey)].join('/') },
   );
 }

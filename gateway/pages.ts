@@ -1,13 +1,13 @@
 /** Pages of lists, as Relay's connections. A cursor is the position of the event that put the item into the list. */
-import type { GraphQLResolveInfo } from 'graphql';
+import { getArgumentValues, GraphQLError, type GraphQLObjectType, type GraphQLResolveInfo } from 'graphql';
 import { Field, Int, ObjectType, ArgsType } from 'type-graphql';
 import { z } from 'zod';
-import type { Page, PageRequest } from '../read-side/list.js';
+import { listKey, type ListedPages, type ListRequest, type Page, type PageRequest } from '../read-side/list.js';
 import type { Consistency } from './consistency.js';
 import type { Context } from './context.js';
 import { BadTokenError, decode, encode } from '../shared/token.js';
 import { fault } from './errors.js';
-import { selectedAt } from './selection.js';
+import { selectedAt, selectionsOf } from './selection.js';
 
 const MOST_ON_A_PAGE = 100;
 
@@ -80,6 +80,35 @@ export function pageRequestOf<Cursor>({ first, after }: PageArgs, cursor: z.ZodT
     if (error instanceof BadTokenError) throw fault('BAD_USER_INPUT', error.message, { argument: 'after' });
     throw error;
   }
+}
+
+/**
+ * The pages of these lists that are selected directly below a field: read together with what stands there, they are as of the
+ * same position.
+ * @param type of what stands there
+ */
+export function pagesBelow(info: GraphQLResolveInfo, type: string, lists: readonly string[]): ListRequest[] {
+  const requests = lists.flatMap((list) =>
+    selectionsOf(info, list).flatMap((node): ListRequest[] => {
+      const field = (info.schema.getType(type) as GraphQLObjectType).getFields()[list]!;
+      try {
+        return [{ list, request: pageRequest(getArgumentValues(field, node, info.variableValues)) }];
+      } catch (error) {
+        // Its own resolver says what is wrong.
+        if (error instanceof GraphQLError) return [];
+        throw error;
+      }
+    }),
+  );
+
+  return [...new Map(requests.map((request) => [listKey(request), request])).values()];
+}
+
+/** A page that was read together with its owner, if it is good enough; null when it must be read for itself. */
+export function pageOf(owner: { applied: number; pages?: ListedPages }, request: ListRequest, floor: number): ReadList<Page> | null {
+  const value = floor <= owner.applied ? owner.pages?.get(listKey(request)) : undefined;
+
+  return value ? { value, applied: owner.applied } : null;
 }
 
 /** A list as of a position, as `Reads.read` returns it. */

@@ -1,18 +1,23 @@
 /** Which fields are selected below a field: what nobody asked for need not be read. */
-import { Kind, type FragmentDefinitionNode, type GraphQLResolveInfo, type SelectionSetNode } from 'graphql';
+import { Kind, type FieldNode, type FragmentDefinitionNode, type GraphQLResolveInfo, type SelectionSetNode } from 'graphql';
 
 type Fragments = Record<string, FragmentDefinitionNode>;
-/** By the name of a field, the selections below it: several, where it is selected several times. */
-type Selected = ReadonlyMap<string, readonly SelectionSetNode[]>;
+/** By its name, each selection of a field. */
+type Selected = ReadonlyMap<string, readonly FieldNode[]>;
 
 // Documents are cached by the server, so their nodes come again. Directives like @skip are not looked at: too much is harmless.
 const cache = new WeakMap<SelectionSetNode, Selected>();
 
-const ownSelections = (info: GraphQLResolveInfo) => info.fieldNodes.flatMap((node) => node.selectionSet ?? []);
+const setsBelow = (nodes: readonly FieldNode[]) => nodes.flatMap((node) => node.selectionSet ?? []);
 
 /** The names of the fields that are selected directly below this one, through fragments too. */
 export function selectedFields(info: GraphQLResolveInfo): ReadonlySet<string> {
-  return namesIn(ownSelections(info), info.fragments);
+  return namesIn(setsBelow(info.fieldNodes), info.fragments);
+}
+
+/** The selections of a field directly below this one, through fragments too. */
+export function selectionsOf(info: GraphQLResolveInfo, name: string): readonly FieldNode[] {
+  return setsBelow(info.fieldNodes).flatMap((set) => fieldsOf(set, info.fragments).get(name) ?? []);
 }
 
 /**
@@ -21,7 +26,10 @@ export function selectedFields(info: GraphQLResolveInfo): ReadonlySet<string> {
  */
 export function selectedAt(info: GraphQLResolveInfo, ...paths: string[][]): ReadonlySet<string> | null {
   const ends = paths.flatMap((path) =>
-    path.reduce((sets, name) => sets.flatMap((set) => fieldsOf(set, info.fragments).get(name) ?? []), ownSelections(info)),
+    path.reduce(
+      (sets, name) => setsBelow(sets.flatMap((set) => fieldsOf(set, info.fragments).get(name) ?? [])),
+      setsBelow(info.fieldNodes),
+    ),
   );
 
   return ends.length > 0 ? namesIn(ends, info.fragments) : null;
@@ -34,15 +42,15 @@ function namesIn(sets: SelectionSetNode[], fragments: Fragments): ReadonlySet<st
 function fieldsOf(set: SelectionSetNode, fragments: Fragments): Selected {
   const known = cache.get(set);
   if (known) return known;
-  const fields = new Map<string, SelectionSetNode[]>();
-  const add = (name: string, below: readonly SelectionSetNode[]) => fields.set(name, [...(fields.get(name) ?? []), ...below]);
+  const fields = new Map<string, FieldNode[]>();
+  const add = (name: string, nodes: readonly FieldNode[]) => fields.set(name, [...(fields.get(name) ?? []), ...nodes]);
   for (const selection of set.selections) {
     if (selection.kind === Kind.FIELD) {
-      add(selection.name.value, selection.selectionSet ? [selection.selectionSet] : []);
+      add(selection.name.value, [selection]);
       continue;
     }
     const inner = selection.kind === Kind.INLINE_FRAGMENT ? selection : fragments[selection.name.value];
-    if (inner) for (const [name, below] of fieldsOf(inner.selectionSet, fragments)) add(name, below);
+    if (inner) for (const [name, nodes] of fieldsOf(inner.selectionSet, fragments)) add(name, nodes);
   }
   cache.set(set, fields);
 

@@ -9,6 +9,16 @@ export interface PageRequest {
   after: number | null;
 }
 
+/** A page of one of an entity's lists, by the list's name: read with the entity, it is as of the same position. */
+export interface ListRequest {
+  list: string;
+  request: PageRequest;
+}
+
+/** The pages that were read with an entity. */
+export type ListedPages = ReadonlyMap<string, Page>;
+export const listKey = ({ list, request: { first, after } }: ListRequest): string => `${list}/${first}/${after ?? ''}`;
+
 export interface ListItem {
   id: string;
   /** Where it is in the list, and its cursor. */
@@ -38,4 +48,11 @@ export function decodePage([range, count]: unknown[], request: PageRequest): Pag
   for (let i = 0; i < flat.length; i += 2) items.push({ id: unpackId(flat[i]!), position: Number(flat[i + 1]!.toString()) });
 
   return { items: items.slice(0, request.first), hasNextPage: items.length > request.first, totalCount: Number(count) };
+}
+
+/** Takes the replies to several `askPage` from the beginning of `replies`. */
+export function takePages(replies: unknown[], lists: ListRequest[] | undefined): ListedPages | null {
+  if (!lists?.length) return null;
+
+  return new Map(lists.map((one) => [listKey(one), decodePage(replies.splice(0, 2), one.request)]));
 }

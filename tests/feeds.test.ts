@@ -10,6 +10,7 @@ import {
   ThreadPageDocument,
   UpdateProfileDocument,
 } from '../client/operations.js';
+import { parseResumeCursor } from '../gateway/resume-cursor.js';
 import { newId } from '../shared/ids.js';
 import type { Author } from './load.js';
 import { startSystem, type System } from './system.js';
@@ -107,6 +108,39 @@ describe('subscription thread(cheepId)', () => {
       if (thread.__typename === 'ThreadLive') break;
     }
     expect(types).toEqual(['ReplyAdded', 'ThreadCheepChanged', 'ThreadCheepDeleted', 'ThreadCheepDeleted', 'ThreadLive']);
+  });
+
+  it('begins after a page that shows the cheep as it was as of its cursor, however often that is edited', async () => {
+    const bob = await system.author();
+    const cheepId = await post(bob, '1');
+    const edits: { version: number; position: number }[] = [];
+    let isOver = false;
+    const editing = (async () => {
+      for (let version = 2; !isOver; version++) {
+        const { extensions } = await bob.client.ask(EditCheepDocument, { input: { cheepId, message: String(version) } });
+        edits.push({ version, position: Number(extensions.consistency!.position) });
+      }
+    })();
+    const pages: { version: number; cursor: number; position: string }[] = [];
+    const query = `{ cheep(id: "${cheepId}") { version replies { resumeCursor pageInfo { position } } } }`;
+    const headers = { 'content-type': 'application/json', 'x-cheeper-consistency': bob.client.consistencyToken! };
+    const read = async () => {
+      while (pages.length < 600) {
+        const answer = (await (await fetch(system.url, { method: 'POST', headers, body: JSON.stringify({ query }) })).json()) as {
+          data: { cheep: { version: number; replies: { resumeCursor: string; pageInfo: { position: string } } } };
+        };
+        const { version, replies } = answer.data.cheep;
+        pages.push({ version, cursor: parseResumeCursor(replies.resumeCursor).position, position: replies.pageInfo.position });
+      }
+    };
+    await Promise.all(Array.from({ length: 4 }, read));
+    isOver = true;
+    await editing;
+    // Neither on the page nor in a frame after it.
+    const lost = pages.filter((page) => edits.some((edit) => edit.version > page.version && edit.position <= page.cursor));
+    expect(lost).toEqual([]);
+    expect(pages.every(({ cursor, position }) => String(cursor) === position)).toBe(true);
+    expect(edits.length).toBeGreaterThan(5);
   });
 
   it('refuses what is no id, and no cursor', async () => {

@@ -35,19 +35,19 @@ async function begin() {
 }
 type Begun = Awaited<ReturnType<typeof begin>>;
 
-/** Each list of cheeps: how it is asked for, in which wave its rows are read, and whether the newest come first. */
+/** Each list of cheeps (read with its owner): how it is asked for, in which wave its rows are read, and whether the newest come first. */
 const lists: [string, number, boolean, (begun: Begun) => string, (data: Record<string, unknown>) => CheepPage][] = [
   ['timeline', 2, true, ({ alice }) => `{ timeline(authorId: "${alice}", first: 3) ${PAGE} }`, (data) => data.timeline as CheepPage],
   [
     'cheeps',
-    3,
+    2,
     true,
     ({ bob }) => `{ author(id: "${bob}") { cheeps(first: 3) ${PAGE} } }`,
     (data) => (data.author as { cheeps: CheepPage }).cheeps,
   ],
   [
     'replies',
-    3,
+    2,
     false,
     ({ question }) => `{ cheep(id: "${question}") { replies(first: 3) ${PAGE} } }`,
     (data) => (data.cheep as { replies: CheepPage }).replies,

@@ -1,6 +1,7 @@
 import { Args, Ctx, Field, FieldResolver, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
 import type { GraphQLResolveInfo } from 'graphql';
 import {
+  AUTHOR_LISTS,
   AUTHOR_PARTS,
   authorShard,
   readAuthors,
@@ -9,12 +10,12 @@ import {
   readFollowing,
   type AuthorRow,
 } from '../../read-side/authors/query.js';
-import type { PageRequest } from '../../read-side/list.js';
+import type { ListedPages, Page, PageRequest } from '../../read-side/list.js';
 import type { Loaded } from '../loaders.js';
 import { CheepConnection, cheepConnection, cheepPage } from '../cheeps/cheep-connection.js';
 import type { Context } from '../context.js';
 import { Node } from '../node.js';
-import { PageArgs, pageRequest } from '../pages.js';
+import { PageArgs, pageOf, pageRequest, pagesBelow, type ReadList } from '../pages.js';
 import { CalendarDate, DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
 import { AuthorConnection, authorPage } from './author-connection.js';
@@ -62,13 +63,16 @@ export class Author extends Node {
 
   /** Not in the schema: what is read for it is as of this position or later. */
   floor!: number;
+  /** As of which it was read itself, with these pages of its lists. */
+  applied!: number;
+  pages?: ListedPages;
 }
 
 export const toAuthor = (row: Loaded<AuthorRow>): Author => Object.assign(new Author(), { ...row, signedUpAt: new Date(row.signedUpAt) });
 
 /** The author with this id, as of `floor` or later; null when there is none. `info` is of the field that it stands in. */
 export async function loadAuthor(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author | null> {
-  const row = await context.loaders.author(id, floor, selectedFields(info));
+  const row = await context.loaders.author(id, floor, selectedFields(info), pagesBelow(info, 'Author', AUTHOR_LISTS));
 
   return row && toAuthor(row);
 }
@@ -79,14 +83,14 @@ export async function awaitAuthor(context: Context, id: string, minVersion: numb
   const shard = authorShard(id, reads.space);
   const selected = selectedFields(info);
   const parts = new Set(AUTHOR_PARTS.filter((part) => selected.has(part)));
-  const { value } = await reads.read(
+  const { value, applied } = await reads.read(
     context.consistency,
     shard,
     (redis, space) => readAuthors(redis, space, shard, [id], parts, context.viewerId),
     { accept: ([row]) => (row?.version ?? 0) >= minVersion },
   );
 
-  return value[0] ? toAuthor({ ...value[0], floor: 0 }) : null;
+  return value[0] ? toAuthor({ ...value[0], floor: 0, applied }) : null;
 }
 
 /** As `loadAuthor`, where there must be one: authors are never deleted. */
@@ -108,28 +112,29 @@ export class AuthorResolver {
   followers(@Root() author: Author, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     const request = pageRequest(args);
 
-    return authorPage(context, info, request, readList(context, author, request, readFollowers));
+    return authorPage(context, info, request, readList(context, author, 'followers', request, readFollowers));
   }
 
   @FieldResolver(() => AuthorConnection)
   following(@Root() author: Author, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     const request = pageRequest(args);
 
-    return authorPage(context, info, request, readList(context, author, request, readFollowing));
+    return authorPage(context, info, request, readList(context, author, 'following', request, readFollowing));
   }
 
   @FieldResolver(() => CheepConnection)
   async cheeps(@Root() author: Author, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     const request = pageRequest(args);
 
-    return cheepConnection(await cheepPage(context, info, request, readList(context, author, request, readCheepsOfAuthor)));
+    return cheepConnection(await cheepPage(context, info, request, readList(context, author, 'cheeps', request, readCheepsOfAuthor)));
   }
 }
 
 /** How to read a page of one of the author's lists, as of `floor` or later. */
 const readList =
-  ({ consistency, services: { reads } }: Context, author: Author, request: PageRequest, read: typeof readFollowers) =>
-  (floor: number) =>
+  ({ consistency, services: { reads } }: Context, author: Author, list: string, request: PageRequest, read: typeof readFollowers) =>
+  async (floor: number): Promise<ReadList<Page>> =>
+    pageOf(author, { list, request }, floor) ??
     reads.read(consistency, authorShard(author.id, reads.space), (redis, space) => read(redis, space, author.id, request), {
       floor: Math.max(author.floor, floor),
       isBase: false,

@@ -1,14 +1,17 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Args, createUnionType, Ctx, Field, FieldResolver, ID, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
-import { cheepShard, readCheepVersion, readReplies, type CheepRow } from '../../read-side/cheeps/query.js';
+import type { Redis } from 'ioredis';
+import { CHEEP_LISTS, cheepShard, readCheepVersion, readReplies, type CheepRow } from '../../read-side/cheeps/query.js';
+import type { ListedPages } from '../../read-side/list.js';
+import type { Space } from '../../read-side/shard.js';
 import { MOST_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
 import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import type { Context } from '../context.js';
-import { GoneMeanwhile } from '../errors.js';
+import { fault, GoneMeanwhile } from '../errors.js';
 import type { Loaded } from '../loaders.js';
 import { Node } from '../node.js';
-import { PageArgs, pageRequest } from '../pages.js';
+import { PageArgs, pageOf, pageRequest, pagesBelow } from '../pages.js';
 import { resumeCursor } from '../resume-cursor.js';
 import { DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
@@ -43,6 +46,9 @@ export class Cheep extends Node {
   mentionedAt!: MentionedAt[];
   /** What is read for it is as of this position or later. */
   floor!: number;
+  /** As of which it was read itself, with these pages of its replies. */
+  applied!: number;
+  pages?: ListedPages;
 }
 
 @ObjectType({ description: 'An author who is named in a message, and where: UTF-16 code units, `end` exclusive; the @ is inside.' })
@@ -77,7 +83,7 @@ export function toCheep({ inReplyTo, mentions, ...row }: Loaded<CheepRow>): Chee
 
 /** The cheep with this id, as of `floor` or later; null when there is none, or no longer. `info` is of the field that it stands in. */
 export async function loadCheep(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
-  const row = await context.loaders.cheep(id, floor, selectedFields(info));
+  const row = await context.loaders.cheep(id, floor, selectedFields(info), pagesBelow(info, 'Cheep', CHEEP_LISTS));
 
   return row && toCheep(row);
 }
@@ -152,21 +158,29 @@ export class CheepResolver {
   }
 
   @FieldResolver(() => CheepConnection)
-  async replies(
-    @Root() { id, floor }: Cheep,
-    @Args(() => PageArgs) args: PageArgs,
-    @Ctx() context: Context,
-    @Info() info: GraphQLResolveInfo,
-  ) {
+  async replies(@Root() cheep: Cheep, @Args(() => PageArgs) args: PageArgs, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    const { id, floor } = cheep;
     const request = pageRequest(args);
-    const { reads } = context.services;
+    const { consistency, services } = context;
+    const { reads } = services;
     const shard = cheepShard(id, reads.space);
-    const page = await cheepPage(context, info, request, (from) =>
-      reads.read(context.consistency, shard, (redis, space) => readReplies(redis, space, id, request), {
-        floor: Math.max(floor, from),
-        isBase: false,
-      }),
+    const page = await cheepPage(
+      context,
+      info,
+      request,
+      async (from) =>
+        pageOf(cheep, { list: 'replies', request }, from) ??
+        reads.read(consistency, shard, (redis, space) => readReplies(redis, space, id, request), {
+          floor: Math.max(floor, from),
+          isBase: false,
+        }),
     );
+    // The subscription tells of the cheep itself too: what was shown of it must be what it was as of the cursor.
+    if (page.applied > cheep.applied && selectedFields(info).has('resumeCursor')) {
+      const run = (redis: Redis, space: Space) => readCheepVersion(redis, space, id);
+      const { value: version } = await reads.read(consistency, shard, run, { floor: page.applied });
+      if (version !== cheep.version) throw fault('NOT_CAUGHT_UP', 'The cheep was changed while its replies were read. Try again.');
+    }
 
     return cheepConnection(page, resumeCursor(reads.space.epoch, { position: page.applied, index: null }));
   }

@@ -11,7 +11,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { Profile } from '../../shared/messages/author.js';
-import { askPage, decodePage, type Page, type PageRequest } from '../list.js';
+import { askPage, decodePage, takePages, type ListedPages, type ListRequest, type Page, type PageRequest } from '../list.js';
 import { packId, readShard, shardOf, unpackId, type Snapshot, type Shard, type Space } from '../shard.js';
 
 export const AUTHORS = { name: 'authors', version: 2 };
@@ -46,12 +46,21 @@ export interface AuthorRow extends AuthorProfile {
   followingCount?: number;
   cheepsCount?: number;
   isFollowedByViewer?: boolean | null;
+  pages?: ListedPages;
 }
+
+/** The lists of an author, newest first, and where each is. */
+const LISTS: Record<string, (id: string) => string> = { followers: followersKey, following: followingKey, cheeps: cheepsKey };
+export const AUTHOR_LISTS = Object.keys(LISTS);
 
 export const authorShard = (id: string, space: Space): Shard => shardOf(AUTHORS, id, space);
 export const usernameShard = (username: string, space: Space): Shard => shardOf(AUTHORS, username.toLowerCase(), space);
 
-/** Authors of one shard, in the order of `ids`; null where there is none. `viewerId` is whose `isFollowedByViewer` is asked. */
+/**
+ * Authors of one shard, in the order of `ids`; null where there is none.
+ * @param viewerId whose `isFollowedByViewer` is asked
+ * @param lists pages to be read with them, by author
+ */
 export function readAuthors(
   redis: Redis,
   space: Space,
@@ -59,6 +68,7 @@ export function readAuthors(
   ids: string[],
   parts: ReadonlySet<AuthorPart>,
   viewerId: string | null,
+  lists: ReadonlyMap<string, ListRequest[]> = new Map(),
 ): Promise<Snapshot<(AuthorRow | null)[]>> {
   const asked = AUTHOR_PARTS.filter((part) => parts.has(part) && (part !== 'isFollowedByViewer' || viewerId));
 
@@ -75,14 +85,16 @@ export function readAuthors(
           if (part === 'cheepsCount') multi.zcard(key(cheepsKey(id)));
           if (part === 'isFollowedByViewer') multi.zscore(key(followersKey(id)), packId(viewerId!));
         }
+        for (const { list, request } of lists.get(id) ?? []) askPage(multi, key(LISTS[list]!(id)), request, 'newest first');
       }
     },
     (replies) =>
-      ids.map((id, i) => {
-        const [fields, ...values] = replies.slice(i * (1 + asked.length), (i + 1) * (1 + asked.length));
+      ids.map((id) => {
+        const [fields, ...values] = replies.splice(0, 1 + asked.length);
+        const pages = takePages(replies, lists.get(id));
         const profile = decodeProfile(id, fields as (string | null)[]);
         if (profile === null) return null;
-        const row: AuthorRow = { ...profile, isFollowedByViewer: null };
+        const row: AuthorRow = { ...profile, isFollowedByViewer: null, ...(pages ? { pages } : {}) };
         asked.forEach((part, j) => {
           if (part === 'isFollowedByViewer') row[part] = values[j] !== null;
           else row[part] = Number(values[j]);

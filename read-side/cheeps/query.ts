@@ -11,7 +11,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { Mention } from '../../shared/messages/cheep.js';
-import { askPage, decodePage, type Page, type PageRequest } from '../list.js';
+import { askPage, decodePage, takePages, type ListedPages, type ListRequest, type Page, type PageRequest } from '../list.js';
 import { packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const CHEEPS = { name: 'cheeps', version: 2 };
@@ -38,7 +38,12 @@ export interface CheepRow {
   repliesCount?: number;
   likesCount?: number;
   likedByViewer?: boolean | null;
+  /** Of its replies. */
+  pages?: ListedPages;
 }
+
+/** The one list of a cheep, oldest first. */
+export const CHEEP_LISTS = ['replies'];
 
 /** In the order in which they are read. An event writes only those that it knows; what is absent is null. */
 const FIELDS = ['version', 'authorId', 'message', 'mentions', 'inReplyTo', 'threadId', 'postedAt', 'editedAt'] as const;
@@ -46,7 +51,11 @@ export type CheepField = (typeof FIELDS)[number];
 
 export const cheepShard = (id: string, space: Space): Shard => shardOf(CHEEPS, id, space);
 
-/** Live cheeps of one shard, in the order of `ids`; null where there is none. `viewerId` is whose `likedByViewer` is asked. */
+/**
+ * Live cheeps of one shard, in the order of `ids`; null where there is none.
+ * @param viewerId whose `likedByViewer` is asked
+ * @param lists pages of replies to be read with them, by cheep
+ */
 export function readCheeps(
   redis: Redis,
   space: Space,
@@ -54,6 +63,7 @@ export function readCheeps(
   ids: string[],
   parts: ReadonlySet<CheepPart>,
   viewerId: string | null,
+  lists: ReadonlyMap<string, ListRequest[]> = new Map(),
 ): Promise<Snapshot<(CheepRow | null)[]>> {
   const asked = CHEEP_PARTS.filter((part) => parts.has(part) && (part !== 'likedByViewer' || viewerId));
 
@@ -69,13 +79,16 @@ export function readCheeps(
           if (part === 'likesCount') multi.zcard(key(likesKey(id)));
           if (part === 'likedByViewer') multi.zscore(key(likesKey(id)), packId(viewerId!));
         }
+        for (const { request } of lists.get(id) ?? []) askPage(multi, key(repliesKey(id)), request, 'oldest first');
       }
     },
     (replies) =>
-      ids.map((id, i) => {
-        const [fields, ...values] = replies.slice(i * (1 + asked.length), (i + 1) * (1 + asked.length));
+      ids.map((id) => {
+        const [fields, ...values] = replies.splice(0, 1 + asked.length);
+        const pages = takePages(replies, lists.get(id));
         const row = decodeCheep(id, fields as (string | null)[]);
         if (row === null) return null;
+        if (pages) row.pages = pages;
         asked.forEach((part, j) => {
           if (part === 'likedByViewer') row[part] = values[j] !== null;
           else row[part] = Number(values[j]);
