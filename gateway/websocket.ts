@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { GraphQLError, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql';
+import { getOperationAST, GraphQLError, OperationTypeNode, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql';
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { encodeToken, type Token } from '../shared/token.js';
@@ -40,7 +40,8 @@ interface Session {
   /** The newest that any of its operations answered with. */
   newest: Token | null;
   shown: Shown;
-  underWay: number;
+  /** By id, what to call when it is done. */
+  underWay: Map<string, () => void>;
   send(message: string): Promise<void>;
   /** Ends it when its access token runs out. */
   expire(atMs: number): void;
@@ -82,12 +83,16 @@ export function serveWebsocket(
       return true;
     },
     onSubscribe: async ({ extra: session, connectionParams }, id, payload) => {
-      if (session.underWay >= MOST_OPERATIONS) return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
+      if (session.underWay.size >= MOST_OPERATIONS)
+        return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
       const checked = operations.check(payload);
       if (Array.isArray(checked)) return checked;
       // Before anything is waited for: messages come without waiting for each other.
-      session.underWay += 1;
+      session.underWay.set(id, () => undefined);
       try {
+        // A subscription is bounded by its socket; what it begins with is one read.
+        const isLive = getOperationAST(checked, payload.operationName)!.operation === OperationTypeNode.SUBSCRIPTION;
+        if (!isLive) session.underWay.set(id, services.work.begin(1));
         const contextValue = await contextOf(session, connectionParams ?? {}, payload);
         // When it was opened, that may not have been known.
         if (contextValue.expiresAtMs !== null) session.expire(contextValue.expiresAtMs);
@@ -96,7 +101,7 @@ export function serveWebsocket(
 
         return operation;
       } catch (error) {
-        session.underWay -= 1;
+        ended(session, id);
         if (error instanceof GraphQLError) return [error];
         throw error;
       }
@@ -114,10 +119,13 @@ export function serveWebsocket(
 
       return errors.map((error) => present(error));
     },
-    onComplete: ({ extra: session }) => {
-      session.underWay -= 1;
-    },
+    onComplete: ({ extra: session }, id) => ended(session, id),
   });
+
+  const ended = ({ underWay }: Session, id: string) => {
+    underWay.get(id)?.();
+    underWay.delete(id);
+  };
 
   /** Settles with what is wrong, or with a source that sends each answer by itself and ends after the last. */
   async function deliver({ id, session, ...args }: Operation): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
@@ -174,7 +182,7 @@ export function serveWebsocket(
       cookies: cookiesOf(headers),
       newest: null,
       shown: { at: 0 },
-      underWay: 0,
+      underWay: new Map(),
       send,
       expire: (atMs) => {
         clearTimeout(expiry);

@@ -68,6 +68,7 @@ describe('npm start', () => {
     'is found by npm run cheeper, which answers an operator about it',
     async () => {
       await until('a sign-up to succeed', async () => (await signUp('grace', 2)) === 'COMMITTED');
+      await until('it to be readable', async () => (await nameOf('grace')) === 'grace');
       const id = await idOf('grace');
       const asked = start(`exec npm run --silent cheeper -- history author ${id} --json`);
 
