@@ -54,7 +54,8 @@ export const settings = {
   HOT_FOLLOWERS: count(0, 5_000, 1_000),
   /** Signs access tokens, and keys the fingerprint of passwords. At least 32 characters. */
   SIGNING_KEY: z.string().min(32, 'must have at least 32 characters'),
-  ACCESS_TOKEN_HOURS: count(1, 8_760, 24),
+  /** A fraction too: 0.25 is a quarter of an hour. */
+  ACCESS_TOKEN_HOURS: z.coerce.number().min(0.001).max(8_760).default(24),
   COMMIT_DEADLINE_MS: count(100, 60_000, 5_000),
   READ_DEADLINE_MS: count(10, 60_000, 1_000),
   /** The mail server, with user and password if need be. Without one, each mail becomes a file in MAIL_FOLDER. */
