@@ -24,8 +24,6 @@ const EVENT_STREAM = 'text/event-stream';
 const MOST_STREAMS = 10_000;
 /** A proxy gives up a response that is silent for long. */
 const HEARTBEAT_MS = 12_000;
-/** A timer takes no more. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const HEADERS = {
   'content-type': `${EVENT_STREAM}; charset=utf-8`,
@@ -161,7 +159,7 @@ function eventsOf(answers: AsyncIterableIterator<Answer, undefined>, context: Co
       }
       coming ??= answers.next();
       const silence = Promise.withResolvers<null>();
-      const timer = setTimeout(() => silence.resolve(null), Math.min(HEARTBEAT_MS, expiresAtMs - Date.now(), LONGEST_TIMER_MS));
+      const timer = setTimeout(() => silence.resolve(null), Math.min(HEARTBEAT_MS, expiresAtMs - Date.now()));
       const first = await Promise.race([coming, silence.promise]).finally(() => clearTimeout(timer));
       if (Date.now() >= expiresAtMs) {
         await events.return!();
