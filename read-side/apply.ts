@@ -3,54 +3,79 @@
  * a shard cannot both write to it, and a script that fails in the middle is simply run again.
  */
 import type { Redis } from 'ioredis';
-import type { Projection, Write } from './projection.js';
-import { APPLIED, LOG, LOG_LENGTH, LOG_TRIMMED, prefixOf, shardName, type Shard, type Space } from './shard.js';
+import type { Argument, Projection, Write } from './projection.js';
+import { APPLIED, LOG, LOG_LENGTH, LOG_TRIMMED, LOGGED_AFTER, prefixOf, shardName, type Shard, type Space } from './shard.js';
 
-/** A script stops between two events after touching about this many keys (about 2 ms), and says how far it came. */
-const MOST_KEYS = 1_000;
+/** A script stops between two events after touching about this many keys (2 to 5 ms), and says how far it came. */
+const MOST_KEYS = 2_000;
+/**
+ * Writes that are under way, at about the most. Redis runs all that a client has sent before it looks at another, and those who read
+ * would wait for it; with fewer it would have nothing to do between two answers.
+ */
+const MOST_UNDER_WAY = 1_000;
 
 const script = (lua: string, logLength: number) => `
 local prefix, expected, upTo = ARGV[1], ARGV[2], ARGV[3]
-local applied = redis.call('GET', KEYS[1])
+local applied, loggedAfter = unpack(redis.call('MGET', KEYS[1], prefix .. '${LOGGED_AFTER}'))
 if applied ~= expected then return {'moved', applied} end
 
 local function key(name) return prefix .. name end
 
-local logIndex, logPosition = 0, nil
+loggedAfter = tonumber(loggedAfter or 0)
+local function isLogged(position) return tonumber(position) > loggedAfter end
+
+local logIndex, logPosition, hasLogged, notLogged = 0, nil, false, nil
 local function log(position, ...)
   if position ~= logPosition then logPosition, logIndex = position, 0 end
   local id = position .. '-' .. logIndex
   logIndex = logIndex + 1
-  if redis.call('XLEN', key('${LOG}')) >= ${logLength} then
-    redis.call('SET', key('${LOG_TRIMMED}'), redis.call('XRANGE', key('${LOG}'), '-', '+', 'COUNT', 1)[1][1])
+  if not isLogged(position) then
+    notLogged = id
+    return
   end
-  local added = redis.pcall('XADD', key('${LOG}'), 'MAXLEN', '=', ${logLength}, id, ...)
+  hasLogged = true
+  local added = redis.pcall('XADD', key('${LOG}'), id, ...)
   -- It is there already when a script that failed in the middle is run again.
   if type(added) == 'table' and added.err and not string.find(added.err, 'equal or smaller', 1, true) then
     error(added.err)
   end
 end
 
+-- Nobody sees a log that is too long: it is cut once, at the end.
+local function trimLog()
+  local over = redis.call('XLEN', key('${LOG}')) - ${logLength}
+  if over <= 0 then return end
+  local oldest = redis.call('XRANGE', key('${LOG}'), '-', '+', 'COUNT', over)
+  redis.call('SET', key('${LOG_TRIMMED}'), oldest[#oldest][1])
+  redis.call('XTRIM', key('${LOG}'), 'MAXLEN', '=', ${logLength})
+end
+
 local functions = {}
+-- What functions have put off is done before the script ends.
+local finish = function() end
 ${lua}
 
-local touched, last, i = 0, nil, 4
-while i <= #ARGV do
-  local position, n = ARGV[i], tonumber(ARGV[i + 1])
+local args = cmsgpack.unpack(ARGV[4])
+local touched, last, i = 0, nil, 1
+while i <= #args do
+  local position, n = args[i], tonumber(args[i + 1])
   if position ~= last and touched >= ${MOST_KEYS} then
     upTo = string.format('%d', tonumber(position) - 1)
     break
   end
   last = position
-  local command, first = ARGV[i + 2], i + 3
+  local command, first = args[i + 2], i + 3
   if functions[command] then
-    touched = touched + functions[command](position, unpack(ARGV, first, first + n - 1))
+    touched = touched + functions[command](position, unpack(args, first, first + n - 1))
   else
-    redis.call(command, key(ARGV[first]), unpack(ARGV, first + 1, first + n - 1))
+    redis.call(command, key(args[first]), unpack(args, first + 1, first + n - 1))
     touched = touched + 1
   end
   i = first + n
 end
+finish()
+if notLogged then redis.call('SET', key('${LOG_TRIMMED}'), notLogged) end
+if hasLogged then trimLog() end
 redis.call('SET', KEYS[1], upTo)
 return {'applied', upTo}
 `;
@@ -73,21 +98,54 @@ export type Apply = (shard: Shard, expected: number, upTo: number, writes: Posit
  * @param logLength tests use small ones: what happens at it is the same
  */
 export function createApply(redis: Redis, space: Space, projections: Projection[], logLength = LOG_LENGTH): Apply {
-  const commands = new Map<string, (...args: (string | number | Buffer)[]) => Promise<[string, string | null]>>();
+  const commands = new Map<string, (...args: Argument[]) => Promise<[string, string | null]>>();
   for (const { id, lua } of projections) {
     const name = `apply_${id.name}`;
     redis.defineCommand(name, { numberOfKeys: 1, lua: script(lua, logLength) });
     commands.set(id.name, (redis as unknown as Record<string, typeof redis.call>)[name]!.bind(redis) as never);
   }
 
+  let underWay = 0;
+  const waiting: (() => void)[] = [];
+  const enter = async (n: number) => {
+    while (underWay > 0 && underWay + n > MOST_UNDER_WAY) await new Promise<void>((resolve) => waiting.push(resolve));
+    underWay += n;
+  };
+  const leave = (n: number) => {
+    underWay -= n;
+    for (const resume of waiting.splice(0)) resume();
+  };
+
   return async (shard, expected, upTo, writes) => {
     const prefix = prefixOf(space, shard);
-    const args = writes.flatMap(({ position, write: [command, ...rest] }) => [position, rest.length, command, ...rest]);
+    const args: Argument[] = [];
+    // How many follow the command's name.
+    for (const { position, write } of writes) args.push(position, write.length - 1, ...write);
     const apply = commands.get(shard.projection.name);
     if (!apply) throw new Error(`there is no projection for ${shardName(shard)}`);
-    const [status, applied] = await apply(prefix + APPLIED, prefix, expected, upTo, ...args);
+    await enter(writes.length);
+    const [status, applied] = await apply(prefix + APPLIED, prefix, expected, upTo, pack(args)).finally(() => leave(writes.length));
     if (status === 'applied') return { status, applied: Number(applied) };
 
     return { status: 'moved', applied: applied === null ? null : Number(applied) };
   };
+}
+
+/**
+ * An array of strings in MessagePack, as Redis's scripts unpack it: to them strings are bytes. As arguments of the script each would
+ * be an object of Redis's before it is one of Lua's, and ioredis would measure each three times.
+ * Source: https://github.com/msgpack/msgpack/blob/master/spec.md
+ */
+function pack(args: Argument[]): Buffer {
+  const HEADER = 5;
+  const texts = args.map((arg) => (typeof arg === 'number' ? String(arg) : arg));
+  // In UTF-8, a string has three bytes for each of its units at the most.
+  const bytes = Buffer.allocUnsafe(texts.reduce((sum, { length }) => sum + HEADER + 3 * length, HEADER));
+  let end = bytes.writeUInt32BE(texts.length, bytes.writeUInt8(0xdd));
+  for (const text of texts) {
+    const length = typeof text === 'string' ? bytes.write(text, end + HEADER) : text.copy(bytes, end + HEADER);
+    end = bytes.writeUInt32BE(length, bytes.writeUInt8(0xdb, end)) + length;
+  }
+
+  return bytes.subarray(0, end);
 }

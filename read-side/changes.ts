@@ -3,7 +3,7 @@
  * apply.ts), in the step that makes the change. The newest 10,000 are kept, and it is known up to where older ones are gone.
  */
 import type { ChainableCommander, Redis } from 'ioredis';
-import { LOG, LOG_LENGTH, LOG_TRIMMED, readShard, type Shard, type Snapshot, type Space } from './shard.js';
+import { APPLIED, LOG, LOG_LENGTH, LOG_TRIMMED, LOGGED_AFTER, readShard, type Shard, type Snapshot, type Space } from './shard.js';
 
 /** Where a change is among all changes: its event's position, and its place among that event's changes in this shard. */
 export interface ChangeId {
@@ -36,6 +36,20 @@ const parse = (id: string): ChangeId => {
   return { position: Number(position), index: Number(index) };
 };
 export const compareChanges = (a: ChangeId, b: ChangeId): number => a.position - b.position || a.index - b.index;
+
+/**
+ * After which position another copy of a shard must log its changes, so that its log becomes the same: what this one's log has no
+ * more, that one's would trim, too. Null when this one is not there.
+ */
+export async function loggedAfter(redis: Redis, prefix: string): Promise<number | null> {
+  const [applied, after, trimmed] = await redis.mget([APPLIED, LOGGED_AFTER, LOG_TRIMMED].map((name) => prefix + name));
+  if (typeof applied !== 'string') return null;
+  const begun = Number(after ?? 0);
+  const newest = trimmed ? parse(trimmed).position : 0;
+
+  // Of the position that was trimmed last some changes may be left, but of what was never logged none is.
+  return newest > begun ? newest - 1 : begun;
+}
 
 /** The changes in a shard's log after one of them, up to `most`. */
 export function readChanges<Change>(

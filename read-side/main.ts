@@ -1,8 +1,8 @@
 /** The read side: keeps the projections in Redis up to date with the journal. */
-import { Redis } from 'ioredis';
 import { readConfig } from '../shared/config.js';
 import { connectNats } from '../shared/jetstream.js';
 import { createLog } from '../shared/log.js';
+import { connectRedis } from '../shared/redis.js';
 import { runService, serveHealth } from '../shared/service.js';
 import { createProjections } from './projections.js';
 import { startWorker } from './worker.js';
@@ -17,20 +17,23 @@ await runService('read-side', async () => {
   const nats = await connectNats(config.NATS_URL, 'read-side');
   // Commands wait for Redis as long as it takes. One that is sent again after a lost connection finds what it did the first
   // time, because every write compares `applied`.
-  const redis = new Redis(config.REDIS_URL, {
+  const redisConnection = connectRedis(config.REDIS_URL, log, {
     maxRetriesPerRequest: null,
-    retryStrategy: (n) => Math.min(50 * n, 500),
     // A batch is a script for each shard: they go out together, in one write.
     enableAutoPipelining: true,
   });
-  redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
+  const { redis } = redisConnection;
   const projections = createProjections(config);
-  const worker = startWorker({ redis, nats, namespace: config.NAMESPACE, shards: config.SHARDS, projections, log });
-  parts = [
-    { waitsFor: () => (nats.isConnected() ? [] : ['NATS']) },
-    { waitsFor: () => (redis.status === 'ready' ? [] : ['Redis']) },
-    worker,
-  ];
+  const worker = startWorker({
+    redis,
+    nats,
+    namespace: config.NAMESPACE,
+    shards: config.SHARDS,
+    projections,
+    hotFollowers: config.HOT_FOLLOWERS,
+    log,
+  });
+  parts = [{ waitsFor: () => (nats.isConnected() ? [] : ['NATS']) }, redisConnection, worker];
 
   return {
     log,
@@ -38,10 +41,10 @@ await runService('read-side', async () => {
       waitsFor,
       stop: async () => {
         // Without Redis there is nothing to finish, and nothing to give back.
-        if (redis.status !== 'ready') redis.disconnect();
+        if (redis.status !== 'ready') redisConnection.close();
         await worker.stop();
         await nats.close();
-        redis.disconnect();
+        redisConnection.close();
         await health.close();
       },
     },

@@ -12,7 +12,7 @@ import { FUNNEL } from './funnel/query.js';
 import { HISTORIES } from './histories/query.js';
 import { SEARCH } from './search/query.js';
 import { NOTIFICATIONS } from './notifications/query.js';
-import { readShard, type Shard, type Snapshot, type Space } from './shard.js';
+import { liveShard, readShard, type ProjectionId, type Shard, type Snapshot, type Space } from './shard.js';
 import { THREADS } from './threads/query.js';
 import { TIMELINES } from './timelines/query.js';
 
@@ -20,17 +20,33 @@ export const progressMessage = z.object({
   epoch: z.string().regex(EPOCH),
   /** Position, by `shardName`. */
   applied: z.record(z.string(), z.number().int()),
-  /** Those of them that have met an event which they cannot apply. */
-  stopped: z.array(z.string()).default([]),
+  /** Those of them that do not go on before somebody sees to it, and why, for operators. */
+  stopped: z.record(z.string(), z.string()).default({}),
+  /** The generation that is to be read, by `projectionName`; 1 where none is named. */
+  live: z.record(z.string(), z.number().int().min(1)).default({}),
 });
+
+/** Why a shard has stopped that an operator holds. */
+export const HELD = 'held by an operator';
 
 export type ProgressMessage = z.infer<typeof progressMessage>;
 
-const PROJECTIONS = [AUTHORS, CHEEPS, THREADS, TIMELINES, COMMANDS, FUNNEL, SEARCH, HISTORIES, NOTIFICATIONS];
+/** Of every projection. */
+export const PROJECTIONS: readonly ProjectionId[] = [
+  AUTHORS,
+  CHEEPS,
+  THREADS,
+  TIMELINES,
+  COMMANDS,
+  FUNNEL,
+  SEARCH,
+  HISTORIES,
+  NOTIFICATIONS,
+];
 
-/** Every shard of every projection. */
+/** Every shard of every projection, of the generations that are read. */
 export const allShards = (space: Space): Shard[] =>
-  PROJECTIONS.flatMap((projection) => Array.from({ length: space.shards }, (_, number) => ({ projection, number })));
+  PROJECTIONS.flatMap((projection) => Array.from({ length: space.shards }, (_, number) => liveShard(projection, number, space)));
 
 /** How far a shard has come, and nothing else. */
 export const readApplied = (redis: Redis, space: Space, shard: Shard): Promise<Snapshot<null>> =>

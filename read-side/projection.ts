@@ -5,7 +5,7 @@
 import type { EventOf, EventType, JournalEntry } from '../shared/messages/event.js';
 import type { ProjectionId } from './shard.js';
 
-type Argument = string | number | Buffer;
+export type Argument = string | number | Buffer;
 
 /** A Redis command on one key of a shard (named without the shard's prefix), or a function of the projection's `lua`. */
 export type Write = readonly [command: string, key: string, ...args: Argument[]];

@@ -95,6 +95,7 @@ const REPEATABLE_IN_LUA = new Set([
     'GET',
     'HGET',
     'HEXISTS',
+    'HLEN',
     'SMEMBERS',
     'SISMEMBER',
     'SCARD',

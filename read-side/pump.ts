@@ -2,20 +2,19 @@
  * A pump follows the stream of events from where its shards stand, decodes each entry once, and applies it to all of them,
  * a batch at a time. Batches form by themselves: while one is being applied, the next one gathers.
  */
+import { crashPoint } from '../shared/crash-point.js';
 import { follow, type Following } from '../shared/follow.js';
 import { askJournal } from '../shared/journal-requests.js';
 import type { Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
-import type { EntryBody, JournalEntry } from '../shared/messages/event.js';
-import { decodeEntry } from '../shared/messages/upcast.js';
+import type { JournalEntry } from '../shared/messages/event.js';
 import { HEADERS, natsNames } from '../shared/names.js';
-import { partOf } from '../shared/ids.js';
-import type { Apply, PositionedWrite } from './apply.js';
+import type { Apply } from './apply.js';
+import { isUnreadable, plan, readEntry, type IsSkipped, type Plan, type PlannedShard, type Unreadable } from './plan.js';
 import type { Projection } from './projection.js';
-import { shardName, type Shard, type Space } from './shard.js';
+import { shardName, type Space } from './shard.js';
 
-export interface PumpedShard {
-  shard: Shard;
+export interface PumpedShard extends PlannedShard {
   projection: Projection;
   applied: number;
 }
@@ -27,23 +26,28 @@ export interface PumpOptions {
   log: Logger;
   /** After a batch: these shards have moved. */
   onApplied(shards: PumpedShard[]): void;
-  /** A shard that this pump could not go on with has left it: somebody else moved it, or an entry cannot be applied. */
-  onLeft(shard: PumpedShard, cause: 'moved' | Error): void;
+  isSkipped: IsSkipped;
+  /** A shard has left this pump: it is at its limit, somebody else moved it, or an entry cannot be applied. */
+  onLeft(shard: PumpedShard, cause: 'held' | 'moved' | Error): void;
   /** After each batch, when no shard is being written to. */
   onBatch(pump: Pump): void;
 }
 
-/** Entries in one batch, at the most; as many again may wait. */
-const MOST_IN_A_BATCH = 256;
+/** Entries in one batch, at the most; as many again may wait. A script can hand a command 8,000 arguments, and needs two for each. */
+const MOST_IN_A_BATCH = 2_048;
 
 export class Pump {
   readonly shards = new Map<string, PumpedShard>();
   /** Everything up to here is applied by all shards, or on its way: a shard that joins must have it. */
   taken: number;
-  private waiting: JournalEntry[] = [];
+  /** The id of the newest entry that was taken; null before the first. */
+  takenEntryId: string | null = null;
+  private waiting: (JournalEntry | Unreadable)[] = [];
   private received: number;
   private resume: (() => void) | null = null;
   private working: Promise<void> | null = null;
+  /** What was begun last for each shard. */
+  private readonly underWay = new WeakMap<PumpedShard, Promise<unknown>>();
   private stopped = false;
   private readonly following: Following;
 
@@ -68,10 +72,17 @@ export class Pump {
         while (this.received + 1 < position && !this.stopped) {
           // A gap: the stream has lost what the journal has.
           const missing = await askJournal(nats, names, this.received);
-          if (missing.length === 0) throw new Error(`the journal has nothing after position ${this.received}`);
-          for (const { body, position: at } of missing) await this.receive(decodeEntry(body), at);
+          if (missing.length === 0) {
+            // What is published was in the journal before.
+            return log.warn({ sequence: message.seq, position }, 'skipped a message with a position that the journal has not');
+          }
+          for (const { body, position: at } of missing) await this.receive(readEntry(body, at));
         }
-        await this.receive(decodeEntry(message.string()), position);
+        const entry = readEntry(message.string(), position);
+        if (!isUnreadable(entry)) return this.receive(entry);
+        // It may be the stream's copy alone.
+        const [original] = await askJournal(nats, names, position - 1);
+        await this.receive(original?.position === position ? readEntry(original.body, position) : entry);
       },
     });
   }
@@ -102,93 +113,84 @@ export class Pump {
     await this.working;
   }
 
-  private receive(body: EntryBody, position: number): void | Promise<void> {
-    if (position !== this.received + 1 || this.stopped) return;
-    this.received = position;
-    this.waiting.push({ ...body, position });
+  private receive(entry: JournalEntry | Unreadable): void | Promise<void> {
+    if (entry.position !== this.received + 1 || this.stopped) return;
+    this.received = entry.position;
+    this.waiting.push(entry);
     this.working ??= this.work().finally(() => (this.working = null));
     if (this.waiting.length >= MOST_IN_A_BATCH) return new Promise((resolve) => (this.resume = resolve));
   }
 
   private async work(): Promise<void> {
+    let underWay = Promise.resolve();
     while (this.waiting.length > 0 && !this.stopped) {
       const batch = this.waiting.splice(0, MOST_IN_A_BATCH);
       this.resume?.();
       this.resume = null;
-      this.taken = batch.at(-1)!.position;
-      await this.applyAll(batch);
+      const last = batch.at(-1)!;
+      this.taken = last.position;
+      this.takenEntryId = isUnreadable(last) ? null : last.entryId;
+      // While one batch is being applied, the next is planned, and each shard goes on with it when it is ready.
+      const before = underWay;
+      underWay = this.applyAll(this.plan(batch));
+      await before;
+      const isBehind = batch.length === MOST_IN_A_BATCH && this.waiting.length > 0;
+      if (isBehind) continue;
+      await underWay;
       this.options.onBatch(this);
     }
+    await underWay;
   }
 
-  private async applyAll(batch: JournalEntry[]): Promise<void> {
-    const plan = this.plan(batch);
-    const moved = await Promise.all([...plan].map(([shard, part]) => this.applyOne(shard, part)));
+  private async applyAll(plans: Map<PumpedShard, Plan>): Promise<void> {
+    const moved = await Promise.all(
+      [...plans].map(([shard, part]) => {
+        const done = (this.underWay.get(shard) ?? Promise.resolve()).then(() => this.applyOne(shard, part));
+        this.underWay.set(shard, done);
+
+        return done;
+      }),
+    );
     this.options.onApplied(moved.filter((shard) => shard !== null));
   }
 
-  /** What each shard has to write, and up to where: to the end, or before the first entry that its projection fails at. */
-  private plan(batch: JournalEntry[]): Map<PumpedShard, Plan> {
-    const plan = new Map<PumpedShard, Plan>();
-    const byProjection = Map.groupBy(this.shards.values(), (shard) => shard.projection);
-    for (const [projection, shards] of byProjection) {
-      const parts = new Map(
-        shards.map((s) => [
-          s.shard.number,
-          { upTo: batch.at(-1)!.position, writes: [] as PositionedWrite[], failed: null as Error | null },
-        ]),
-      );
-      for (const entry of batch) {
-        try {
-          for (const { id, write } of projection.writes(entry)) {
-            const number = id === null ? null : partOf(id, this.options.space.shards);
-            const to = number === null ? [...parts.values()] : [parts.get(number)];
-            for (const part of to) part?.writes.push({ position: entry.position, write });
-          }
-        } catch (error) {
-          const failed = new Error(`${projection.id.name} cannot apply the entry at position ${entry.position}`, { cause: error });
-          for (const part of parts.values()) {
-            part.failed = failed;
-            part.upTo = entry.position - 1;
-            part.writes = part.writes.filter(({ position }) => position <= part.upTo);
-          }
-          break;
-        }
-      }
-      for (const shard of shards) plan.set(shard, parts.get(shard.shard.number)!);
+  private plan(batch: (JournalEntry | Unreadable)[]): Map<PumpedShard, Plan> {
+    const { space, isSkipped } = this.options;
+    const plans = new Map<PumpedShard, Plan>();
+    for (const [projection, shards] of Map.groupBy(this.shards.values(), (shard) => shard.projection)) {
+      plan(projection, shards, space.shards, batch, isSkipped).forEach((part, i) => plans.set(shards[i]!, part));
     }
 
-    return plan;
+    return plans;
   }
 
   /** Applies until all of it is done (one script does a bounded part). Null when the shard has not moved. */
   private async applyOne(shard: PumpedShard, { upTo, writes, failed }: Plan): Promise<PumpedShard | null> {
+    // It may have left at the batch before.
+    if (this.shards.get(shardName(shard.shard)) !== shard) return null;
     const before = shard.applied;
-    const leave = (cause: 'moved' | Error) => {
+    const leave = (cause: 'held' | 'moved' | Error) => {
       this.leave(shardName(shard.shard));
       this.options.onLeft(shard, cause);
     };
     try {
       while (shard.applied < upTo) {
         const left = writes.filter(({ position }) => position > shard.applied);
+        crashPoint('read side: before apply');
         const result = await this.options.apply(shard.shard, shard.applied, upTo, left);
+        crashPoint('read side: after apply');
         if (result.status === 'moved' && (result.applied === null || result.applied !== upTo)) {
           leave('moved');
-          break;
+          return shard.applied > before ? shard : null;
         }
         shard.applied = result.applied!;
       }
       if (failed && shard.applied === upTo) leave(failed);
+      else if (shard.applied >= shard.limit) leave('held');
     } catch (error) {
       leave(error as Error);
     }
 
     return shard.applied > before ? shard : null;
   }
-}
-
-interface Plan {
-  upTo: number;
-  writes: PositionedWrite[];
-  failed: Error | null;
 }

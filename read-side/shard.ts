@@ -12,6 +12,8 @@ export interface Space {
   epoch: string;
   /** Shards in each projection. */
   shards: number;
+  /** Which generation of a projection is read, by `projectionName`; 1 where none is named. */
+  live?: ReadonlyMap<string, number>;
 }
 
 /** A projection's name, and the version of its keys' shapes: a new version builds itself beside the old one. */
@@ -23,20 +25,36 @@ export interface ProjectionId {
 export interface Shard {
   projection: ProjectionId;
   number: number;
+  /** Counts the times that the projection was built anew beside the live one; the first is 1, and is meant when none is named. */
+  generation?: number;
 }
 
-/** `timelines.2:3`: while versions are changed, there are shards of both. */
-export const shardName = ({ projection: { name, version }, number }: Shard): string => `${name}.${version}:${number}`;
+/** `timelines.2`: while versions are changed, there are both. */
+export const projectionName = ({ name, version }: ProjectionId): string => `${name}.${version}`;
+
+const generationText = (generation: number | undefined) => (generation === undefined || generation === 1 ? '' : `~${generation}`);
+
+/** `timelines.2:3`, or `timelines.2~5:3` for a later generation than the first. */
+export const shardName = ({ projection, number, generation }: Shard): string =>
+  `${projectionName(projection)}${generationText(generation)}:${number}`;
+
+/** A shard's name without its generation. */
+export const anyGeneration = (name: string): string => name.replace(/~\d+:/, ':');
+
+/** A shard of the generation that is read. */
+export const liveShard = (projection: ProjectionId, number: number, { live }: Space): Shard => {
+  const generation = live?.get(projectionName(projection));
+
+  return generation === undefined ? { projection, number } : { projection, number, generation };
+};
 
 /** The shard that is asked about this id. */
-export const shardOf = (projection: ProjectionId, id: string, space: Space): Shard => ({
-  projection,
-  number: partOf(id, space.shards),
-});
+export const shardOf = (projection: ProjectionId, id: string, space: Space): Shard =>
+  liveShard(projection, partOf(id, space.shards), space);
 
 /** What all keys of a shard begin with; the braces are Redis Cluster's hash tag. */
-export const prefixOf = (space: Space, { projection, number }: Shard): string =>
-  `${space.namespace}:${space.epoch}:{${projection.name}:${number}}:${projection.version}:`;
+export const prefixOf = (space: Space, { projection, number, generation }: Shard): string =>
+  `${space.namespace}:${space.epoch}:{${projection.name}:${number}}:${projection.version}${generationText(generation)}:`;
 
 /** The position up to which everything in the shard is applied. */
 export const APPLIED = 'applied';
@@ -46,11 +64,21 @@ export const TARGET = 'target';
 /** The shard's log of changes, a Redis stream with ids POSITION-INDEX, for those who follow it live. */
 export const LOG = 'log';
 export const LOG_LENGTH = 10_000;
+/** Changes up to this position are not in the log: they were long ago when the shard began to build itself. */
+export const LOGGED_AFTER = 'logged-after';
+/** Positions before its target whose changes a shard logs: what is older would mostly be trimmed again. */
+export const MOST_LOGGED_BEFORE_TARGET = 100_000;
 /** The id of the newest change that the log no longer has: cursors below it are too old. */
 export const LOG_TRIMMED = 'log-trimmed';
 
 /** How many shards the projections of this epoch were begun with: it decides where everything is. */
 export const shardsKey = ({ namespace, epoch }: Space): string => `${namespace}:${epoch}:shards`;
+
+/** The newest entry that was applied, POSITION ENTRY_ID: if the journal has another there, it is not what the projections are of. */
+export const newestKey = ({ namespace, epoch }: Space): string => `${namespace}:${epoch}:newest`;
+
+/** What HOT_FOLLOWERS was in the read sides of this epoch, a blank before each, the newest last: it decides how timelines are kept. */
+export const hotFollowersKey = ({ namespace, epoch }: Space): string => `${namespace}:${epoch}:hot-followers`;
 
 /** Where the newest epoch is found by those who only read. */
 export const epochKey = (namespace: string): string => `${namespace}:epoch`;

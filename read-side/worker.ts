@@ -8,17 +8,34 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { ConfigError } from '../shared/config.js';
+import { crashPoint } from '../shared/crash-point.js';
 import { pause } from '../shared/follow.js';
-import { askJournalHead } from '../shared/journal-requests.js';
+import { askJournalHead, type JournalHead } from '../shared/journal-requests.js';
 import type { Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import { natsNames } from '../shared/names.js';
 import { failOnConfigError } from '../shared/service.js';
 import { createApply, type Apply } from './apply.js';
-import type { ProgressMessage } from './progress.js';
+import { generationsOf, keptGenerations, liveGenerations, readControl, shardsOf, type Control } from './control.js';
+import { loggedAfter } from './changes.js';
+import { HELD, type ProgressMessage } from './progress.js';
 import type { Projection } from './projection.js';
 import { Pump, type PumpedShard } from './pump.js';
-import { APPLIED, epochKey, prefixOf, shardName, shardsKey, TARGET, type Shard, type Space } from './shard.js';
+import {
+  APPLIED,
+  epochKey,
+  hotFollowersKey,
+  LOGGED_AFTER,
+  MOST_LOGGED_BEFORE_TARGET,
+  newestKey,
+  prefixOf,
+  projectionName,
+  shardName,
+  shardsKey,
+  TARGET,
+  type Shard,
+  type Space,
+} from './shard.js';
 
 export interface WorkerOptions {
   redis: Redis;
@@ -26,6 +43,8 @@ export interface WorkerOptions {
   namespace: string;
   shards: number;
   projections: Projection[];
+  /** What they were made with: told to those who compare. */
+  hotFollowers: number;
   log: Logger;
 }
 
@@ -61,6 +80,21 @@ for i, key in ipairs(KEYS) do
   end
 end
 return mine`;
+// ARGV: a position, and the id of its entry. Only what is newer is kept.
+const NOTE_NEWEST = `
+local known = redis.call('GET', KEYS[1])
+if not known or tonumber(string.match(known, '^%d+')) < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2])
+end`;
+// How many processes there are. KEYS[1] is the set of them; ARGV: this one, milliseconds. By the clock of Redis alone: those of
+// processes differ, and jump, and a process of the future would be counted until then.
+const COUNT = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], now + ARGV[2], '+inf')
+return redis.call('ZCARD', KEYS[1])`;
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
 
 export function startWorker(options: WorkerOptions): Worker {
@@ -85,7 +119,13 @@ class ReadSideWorker {
   private main: Pump | null = null;
   private space: Space | null = null;
   private apply: Apply | null = null;
+  private control: Control | null = null;
+  /** What shards are to leave out, as `skipKey` names it; null before the write side has told. */
+  private skips: Set<string> | null = null;
+  /** Why nothing may be applied: MySQL has gone back to before what was applied already. */
+  private differs: Error | null = null;
   private hasTicked = false;
+  private wakeUp: () => void = () => undefined;
 
   constructor(private readonly options: WorkerOptions) {}
 
@@ -96,25 +136,35 @@ class ReadSideWorker {
     return [...this.owned.values()].flatMap((owned) => {
       const name = shardName(owned.shard);
       if (owned.stopped) return [`shard ${name} stopped at position ${owned.applied}: ${reason(owned.stopped.cause)}`];
+      if (isHeld(owned)) return [];
       if (owned.applied < owned.target) return [`shard ${name} catches up: it has applied ${owned.applied} of ${owned.target}`];
       return owned.pump?.isOpen() ? [] : [`shard ${name}: the stream of events`];
     });
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { log } = this.options;
+    const { log, nats, namespace } = this.options;
+    const control = nats.connection.subscribe(natsNames(namespace).control, { callback: () => this.hear() });
     while (!signal.aborted) {
       try {
+        // Who cannot hear events would only keep others from applying them.
+        if (!nats.isConnected()) {
+          await this.release([...this.owned.keys()]);
+          await pause(RETRY_MS, signal);
+          continue;
+        }
         this.space ??= await this.findSpace();
+        const woken = new Promise<void>((resolve) => (this.wakeUp = resolve));
         await this.tick(this.space);
         this.hasTicked = true;
-        await pause(TICK_MS, signal);
+        await Promise.race([pause(TICK_MS, signal), woken]);
       } catch (error) {
         failOnConfigError(error);
         log.warn({ err: error }, 'could not look after the shards, trying again');
         await pause(RETRY_MS, signal);
       }
     }
+    control.unsubscribe();
     await Promise.all([...this.pumps].map((pump) => pump.stop()));
     await this.release([...this.owned.keys()]).catch((error: unknown) => log.warn({ err: error }, 'leases will run out by themselves'));
   }
@@ -129,49 +179,111 @@ class ReadSideWorker {
     const epoch = head?.epoch ?? (await redis.get(epochKey(namespace)));
     if (!epoch) throw new Error('nobody knows the epoch yet');
     const space = { namespace, epoch, shards };
-    const begunWith = await redis.set(shardsKey(space), shards, 'NX', 'GET');
-    if (begunWith !== null && Number(begunWith) !== shards) {
-      throw new ConfigError(`The projections were begun with SHARDS=${begunWith}, and this process has SHARDS=${shards}`);
-    }
-    if (head) await redis.set(epochKey(namespace), epoch);
+    await this.introduce(space, head !== null);
     this.apply = createApply(redis, space, projections);
 
     return space;
   }
 
+  /** Tells those who only know Redis what they find there. */
+  private async introduce(space: Space, isNewest: boolean): Promise<void> {
+    const { redis, shards } = this.options;
+    const begunWith = await redis.set(shardsKey(space), shards, 'NX', 'GET');
+    if (begunWith !== null && Number(begunWith) !== shards) {
+      throw new ConfigError(`The projections were begun with SHARDS=${begunWith}, and this process has SHARDS=${shards}`);
+    }
+    const hotFollowers = String(this.options.hotFollowers);
+    const known = await redis.get(hotFollowersKey(space));
+    if (known?.split(' ').at(-1) !== hotFollowers) await redis.append(hotFollowersKey(space), ` ${hotFollowers}`);
+    if (isNewest) await redis.set(epochKey(space.namespace), space.epoch);
+  }
+
   // ---- Once a second ----
 
+  /** An operator has said something: what had stopped may go on now. */
+  private hear(): void {
+    for (const { stopped } of this.owned.values()) if (stopped) stopped.until = 0;
+    this.wakeUp();
+  }
+
   private async tick(space: Space): Promise<void> {
+    const { nats, redis, log } = this.options;
     // Leases first: a write side that is silent holds the question up for seconds.
-    await this.share(space);
-    const head = await askJournalHead(this.options.nats, natsNames(space.namespace)).catch(() => null); // It may be away.
+    this.control = await readControl(redis, space);
+    await this.share(space, this.control);
+    const newest = await this.findNewest(space);
+    const head = await askJournalHead(nats, natsNames(space.namespace), newest?.position).catch(() => null); // It may be away.
     if (head && head.epoch !== space.epoch) {
-      this.options.log.warn({ epoch: space.epoch, newEpoch: head.epoch }, 'the journal has a new epoch, starting over');
+      log.warn({ epoch: space.epoch, newEpoch: head.epoch }, 'the journal has a new epoch, starting over');
       await this.release([...this.owned.keys()]);
       this.space = null;
+      this.differs = null;
       return;
     }
+    if (head) {
+      // Redis was emptied.
+      if ((await redis.get(epochKey(space.namespace))) !== space.epoch) await this.introduce(space, true);
+      this.skips = new Set(head.skips.map(skipKey));
+      this.compare(head, newest);
+    }
+    this.hold(this.control);
     this.report(space, [...this.owned.values()]);
+    if (this.differs) return;
     await this.findLost(space);
-    const idle = [...this.owned.values()].filter((owned) => !owned.pump && (!owned.stopped || owned.stopped.until <= Date.now()));
+    const idle = [...this.owned.values()].filter(
+      (owned) => !owned.pump && !isHeld(owned) && (!owned.stopped || owned.stopped.until <= Date.now()),
+    );
     if (idle.length > 0) await this.begin(space, idle, head);
   }
 
+  /** The newest entry that any read side is known to have had, with what this one has had. */
+  private async findNewest(space: Space): Promise<{ position: number; entryId: string } | null> {
+    const { redis } = this.options;
+    for (const { taken, takenEntryId } of this.pumps) {
+      if (takenEntryId) await redis.eval(NOTE_NEWEST, 1, newestKey(space), taken, takenEntryId);
+    }
+    const [position, entryId] = (await redis.get(newestKey(space)))?.split(' ') ?? [];
+
+    return position && entryId ? { position: Number(position), entryId } : null;
+  }
+
+  /** What was applied must be in the journal. If not, MySQL has lost it, and what comes now would be mixed with it. */
+  private compare(head: JournalHead, newest: { position: number; entryId: string } | null): void {
+    if (!newest || head.entryId === newest.entryId) {
+      this.differs = null;
+      return;
+    }
+    this.differs ??= new Error(
+      `the entry at position ${newest.position} is not the journal’s. Was MySQL restored from a backup? It needs a new epoch (cheeper epoch new)`,
+    );
+    for (const owned of this.owned.values()) {
+      if (owned.stopped?.cause === this.differs) continue;
+      owned.pump?.leave(shardName(owned.shard));
+      this.left(owned, this.differs);
+    }
+  }
+
+  /** Operators may hold a projection at a position. */
+  private hold({ holds }: Control): void {
+    for (const owned of this.owned.values()) {
+      owned.limit = holds.get(projectionName(owned.shard.projection)) ?? Infinity;
+      if (!owned.pump?.isIdle() || owned.applied < owned.limit) continue;
+      owned.pump.leave(shardName(owned.shard));
+      this.left(owned, 'held');
+    }
+  }
+
   /** Renews the leases, gives back what is over an even share, and takes what is free up to it. */
-  private async share(space: Space): Promise<void> {
+  private async share(space: Space, control: Control): Promise<void> {
     const { redis, projections, log } = this.options;
     const all = projections.flatMap((projection) =>
-      Array.from({ length: space.shards }, (_, number) => ({ shard: { projection: projection.id, number }, projection })),
+      keptGenerations(generationsOf(control, projection.id))
+        .flatMap((generation) => shardsOf(space, projection.id, generation))
+        .map((shard) => ({ shard, projection })),
     );
-    const members = `${space.namespace}:read-sides`;
-    const now = Date.now();
-    const results = await redis
-      .multi()
-      .zadd(members, now, this.id)
-      .zremrangebyscore(members, '-inf', now - LEASE_MS)
-      .zcard(members)
-      .exec();
-    const processes = Number(results?.[2]?.[1] ?? 1);
+    const names = new Set(all.map(({ shard }) => shardName(shard)));
+    await this.release([...this.owned.keys()].filter((name) => !names.has(name)));
+    const processes = Number(await redis.eval(COUNT, 1, `${space.namespace}:read-sides`, this.id, LEASE_MS));
     const share = Math.ceil(all.length / Math.max(1, processes));
 
     const surplus = [...this.owned.keys()].slice(share);
@@ -193,7 +305,7 @@ class ReadSideWorker {
       if (this.owned.size >= share) break;
       const [got] = await this.lease(space, [candidate.shard]);
       if (!got) continue;
-      this.owned.set(shardName(candidate.shard), { ...candidate, applied: -1, target: 0, pump: null, stopped: null });
+      this.owned.set(shardName(candidate.shard), { ...candidate, applied: -1, target: 0, limit: Infinity, pump: null, stopped: null });
       taken.push(shardName(candidate.shard));
     }
     if (surplus.length || lost.length || taken.length) log.info({ processes, owned: this.owned.size, taken, surplus, lost }, 'shards');
@@ -249,12 +361,17 @@ class ReadSideWorker {
       for (const [i, { shard }] of idle.entries()) {
         if (standing[i]![0] !== null) continue;
         const prefix = prefixOf(space, shard);
+        const { live } = generationsOf(this.control!, shard.projection);
+        const after = await loggedAfter(redis, prefixOf(space, { ...shard, generation: live }));
+        crashPoint('read side: before beginning');
         // The target first: whoever sees `applied` must know that it is not the whole yet.
         await redis
           .multi()
           .set(prefix + TARGET, head.position)
+          .set(prefix + LOGGED_AFTER, after ?? Math.max(0, head.position - MOST_LOGGED_BEFORE_TARGET))
           .set(prefix + APPLIED, 0, 'NX')
           .exec();
+        crashPoint('read side: after beginning');
         standing[i] = ['0', String(head.position)];
         log.info({ shard: shardName(shard), target: head.position }, 'a shard builds itself');
       }
@@ -265,7 +382,10 @@ class ReadSideWorker {
       owned.target = Math.max(Number(standing[i]![1] ?? 0), head?.position ?? 0);
       owned.stopped = null;
     });
-    const alive = idle.filter((owned) => this.owned.get(shardName(owned.shard)) === owned);
+    this.hold(this.control!);
+    // Where all is applied anew, what was left out once must be left out again.
+    const canGoOn = (owned: Owned) => this.skips !== null || owned.applied >= owned.target;
+    const alive = idle.filter((owned) => this.owned.get(shardName(owned.shard)) === owned && !isHeld(owned) && canGoOn(owned));
     if (alive.length === 0) return;
     const pump: Pump = new Pump(
       {
@@ -274,6 +394,8 @@ class ReadSideWorker {
         apply: this.apply!,
         log,
         onApplied: (shards) => this.report(space, shards),
+        isSkipped: ({ projection, number }, position) =>
+          this.skips !== null && this.skips.size > 0 && this.skips.has(skipKey({ projection: projection.name, shard: number, position })),
         onLeft: (shard, cause) => this.left(shard as Owned, cause),
         onBatch: (done) => {
           log.debug({ position: done.taken, shards: done.shards.size }, 'applied a batch');
@@ -303,13 +425,16 @@ class ReadSideWorker {
     void pump.stop();
   }
 
-  private left(owned: Owned, cause: 'moved' | Error): void {
+  private left(owned: Owned, cause: 'held' | 'moved' | Error): void {
     const { log } = this.options;
     const { pump } = owned;
     const name = shardName(owned.shard);
     owned.pump = null;
     if (cause === 'moved') {
       log.warn({ shard: name, applied: owned.applied }, 'somebody else has moved this shard, looking again');
+    } else if (cause === 'held') {
+      log.info({ shard: name, applied: owned.applied }, 'a shard is held here by an operator');
+      if (this.space) this.report(this.space, [owned]);
     } else {
       owned.stopped = { cause, until: Date.now() + STOPPED_RETRY_MS };
       log.error({ err: cause, shard: name, applied: owned.applied }, 'a shard stopped');
@@ -339,10 +464,23 @@ class ReadSideWorker {
     const message: ProgressMessage = {
       epoch: space.epoch,
       applied: Object.fromEntries(standing.map(({ shard, applied }) => [shardName(shard), applied])),
-      stopped: standing.filter((shard) => (shard as Owned).stopped).map(({ shard }) => shardName(shard)),
+      stopped: Object.fromEntries(
+        standing.flatMap((shard) => {
+          const { stopped } = shard as Owned;
+          if (stopped) return [[shardName(shard.shard), reason(stopped.cause)]];
+          return isHeld(shard as Owned) ? [[shardName(shard.shard), HELD]] : [];
+        }),
+      ),
+      live: this.control ? Object.fromEntries(liveGenerations(this.control)) : {},
     };
+    crashPoint('read side: before progress');
     nats.connection.publish(natsNames(namespace).progress, JSON.stringify(message));
+    crashPoint('read side: after progress');
   }
 }
+
+const isHeld = ({ pump, applied, limit }: Owned): boolean => !pump && applied >= 0 && applied >= limit;
+
+const skipKey = ({ projection, shard, position }: JournalHead['skips'][number]): string => `${projection}:${shard}:${position}`;
 
 const reason = (error: Error): string => (error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message);

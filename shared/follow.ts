@@ -70,10 +70,13 @@ async function followOnce(nats: Nats, options: FollowOptions, signal: AbortSigna
   let lost: string | undefined;
   const give = (reason?: string) => {
     lost ??= reason;
+    setOpen(false);
     messages.stop();
   };
   const onStop = () => give();
   signal.addEventListener('abort', onStop, { once: true });
+  // What the server had sent may be lost with it, and the client's consumer would go on after that: nobody acknowledges anything here.
+  const forget = nats.onLost(() => give('the connection was lost'));
   const watch = (async () => {
     for await (const status of messages.status()) {
       switch (status.type) {
@@ -108,6 +111,7 @@ async function followOnce(nats: Nats, options: FollowOptions, signal: AbortSigna
     }
   }
   signal.removeEventListener('abort', onStop);
+  forget();
   await messages.close().catch(() => undefined); // It may have gone with its server: we only wanted it gone.
   await watch;
   if (failure) throw failure;

@@ -1,5 +1,5 @@
 /** NATS and JetStream as we use them: a connection that never gives up, and streams that are what we asked for. */
-import { connect, nanos, RequestError, type NatsConnection } from '@nats-io/transport-node';
+import { connect, nanos, RequestError, type NatsConnection, type ServerInfo } from '@nats-io/transport-node';
 import {
   DiscardPolicy,
   jetstream,
@@ -21,32 +21,70 @@ export interface Nats {
   js: JetStreamClient;
   jsm: JetStreamManager;
   isConnected(): boolean;
+  /** How many times the connection was lost: what was true of a stream before may not be so after. */
+  timesLost(): number;
+  /** Calls back when the connection is lost, until the returned function is called. */
+  onLost(listener: () => void): () => void;
   /** Sends what is still to be sent, when there is somebody to send it to, and closes. */
   close(): Promise<void>;
 }
 
-/** Connects, waiting for the server for as long as it takes; afterwards it reconnects for ever. */
+/** Versions that have all that is used here. */
+const LEAST_VERSION = '2.9';
+/** Of a message: the largest are parts of the journal, and commands. */
+export const LEAST_PAYLOAD_BYTES = 1024 * 1024;
+/** A server that answers none of so many pings in a row is gone: it is noticed 4 to 6 s after its last word. */
+const PING_MS = 2_000;
+const MOST_PINGS_UNANSWERED = 2;
+/** For a connection to be made; for an answer about streams. */
+const CONNECT_TIMEOUT_MS = 3_000;
+const TIMEOUT_MS = 2_000;
+const RECONNECT_MS = 250;
+const RECONNECT_JITTER_MS = 100;
+
+/**
+ * Connects, waiting for the server for as long as it takes; afterwards it reconnects for ever. What is sent while there is no
+ * connection is dropped at the next try.
+ * @throws ConfigError when the server is too old, or takes only small messages
+ */
 export async function connectNats(url: string, name: string, { noEcho = false } = {}): Promise<Nats> {
   const connection = await connect({
     servers: url.split(','),
     name,
     noEcho,
     waitOnFirstConnect: true,
+    timeout: CONNECT_TIMEOUT_MS,
     // The client's defaults give up after ten attempts, and notice a silent server after four minutes.
     maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    reconnectJitter: 100,
-    pingInterval: 5_000,
-    maxPingOut: 2,
+    reconnectTimeWait: RECONNECT_MS,
+    reconnectJitter: RECONNECT_JITTER_MS,
+    pingInterval: PING_MS,
+    maxPingOut: MOST_PINGS_UNANSWERED,
+    // Else each request makes two errors with stacks, in case it fails: a third of a publisher's time.
+    noAsyncTraces: true,
   });
+  const fault = wrongServer(connection.info);
+  if (fault) {
+    await connection.close();
+    throw new ConfigError(fault);
+  }
   // checkAPI would ask the server, and fail while JetStream is still recovering its streams.
-  const options = { timeout: 2_000 };
+  const options = { timeout: TIMEOUT_MS };
   let connected = true;
+  let timesLost = 0;
+  const listeners = new Set<() => void>();
+  const lose = () => {
+    connected = false;
+    timesLost += 1;
+    for (const listener of listeners) listener();
+  };
   void (async () => {
     for await (const { type } of connection.status()) {
-      if (type === 'disconnect' || type === 'reconnect') connected = type === 'reconnect';
+      // It is stale when pings stay unanswered; to disconnect may take much longer, while something waits to be sent.
+      if (type === 'disconnect' || type === 'staleConnection') lose();
+      else if (type === 'reconnect') connected = true;
     }
-    connected = false;
+    lose();
   })();
 
   return {
@@ -54,9 +92,41 @@ export async function connectNats(url: string, name: string, { noEcho = false } 
     js: jetstream(connection, options),
     jsm: await jetstreamManager(connection, { ...options, checkAPI: false }),
     isConnected: () => connected,
+    timesLost: () => timesLost,
+    onLost: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     close: () => (connected ? connection.drain() : connection.close()),
   };
 }
+
+function wrongServer(info: ServerInfo | undefined): string | null {
+  if (!info) return null;
+  const [least, actual] = [LEAST_VERSION, info.version].map((version) => version.split('.').map(Number));
+  if (actual![0]! < least![0]! || (actual![0] === least![0] && actual![1]! < least![1]!)) {
+    return `NATS: the server is ${info.version}, and must be ${LEAST_VERSION} or later`;
+  }
+  if (info.max_payload < LEAST_PAYLOAD_BYTES) {
+    return `NATS: max_payload is ${info.max_payload}, and must be ${LEAST_PAYLOAD_BYTES} or more`;
+  }
+
+  return null;
+}
+
+/** Nothing goes by itself, neither when it is old, nor when there is much. */
+const KEPT = {
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  discard: DiscardPolicy.New,
+  max_age: 0,
+  max_bytes: -1,
+  max_msgs_per_subject: -1,
+};
+/** Commands that wait for the write side; then new ones are refused. */
+export const MOST_COMMANDS_WAITING = 100_000;
+/** The largest command has about 5 KiB; what is larger is none. */
+export const MOST_COMMAND_BYTES = 64 * 1024;
 
 /** `COMMANDS`: what waits for the write side. Full means overload: the newest is refused, nothing is pushed out. */
 export const commandsStream = (names: NatsNames, lanes: number): StreamSettings => ({
@@ -64,21 +134,16 @@ export const commandsStream = (names: NatsNames, lanes: number): StreamSettings 
   // The one thing that all services must agree on travels with the stream.
   description: `lanes=${lanes}`,
   subjects: [names.allCommands],
-  retention: RetentionPolicy.Limits,
-  storage: StorageType.File,
-  discard: DiscardPolicy.New,
-  max_msgs: 100_000,
-  // The largest command has about 5 KiB; what is larger is none.
-  max_msg_size: 65_536,
+  ...KEPT,
+  max_msgs: MOST_COMMANDS_WAITING,
+  max_msg_size: MOST_COMMAND_BYTES,
 });
 
 /** `EVENTS_<epoch>`: the journal's copy, kept whole. */
 export const eventsStream = (names: NatsNames, epoch: string): StreamSettings => ({
   name: names.events(epoch),
   subjects: [names.allEvents(epoch)],
-  retention: RetentionPolicy.Limits,
-  storage: StorageType.File,
-  discard: DiscardPolicy.New,
+  ...KEPT,
   max_msgs: -1,
 });
 
@@ -86,32 +151,45 @@ export const eventsStream = (names: NatsNames, epoch: string): StreamSettings =>
 export const publicEventsStream = (names: NatsNames, epoch: string): StreamSettings => ({
   name: names.publicEvents(epoch),
   subjects: [names.allPublicEvents(epoch)],
-  retention: RetentionPolicy.Limits,
-  storage: StorageType.File,
-  discard: DiscardPolicy.New,
+  ...KEPT,
   max_msgs: -1,
-  max_msgs_per_subject: -1,
-  max_bytes: -1,
-  max_age: 0,
 });
+
+/** The servers' own default; nothing here has a message id that it could look at. */
+const DUPLICATE_WINDOW_MS = 120_000;
 
 type StreamSettings = Partial<StreamConfig> & { name: string };
 
-/** The stream's state, making it when there is none. @throws ConfigError when it exists otherwise; an error when NATS does not answer */
-export async function ensureStream({ jsm }: Nats, settings: StreamSettings): Promise<StreamInfo> {
-  const found = await streamInfo(jsm, settings.name);
-  if (!found) {
-    const info = await jsm.streams.add({ ...settings, max_age: 0, duplicate_window: nanos(120_000) });
-    return info;
-  }
-  for (const [key, wanted] of Object.entries(settings)) {
-    const actual = found.config[key as keyof StreamConfig];
-    if (JSON.stringify(actual) !== JSON.stringify(wanted)) {
-      throw new ConfigError(`Stream ${settings.name} has ${key} ${JSON.stringify(actual)}, and should have ${JSON.stringify(wanted)}`);
-    }
-  }
+/** Streams that were as they should be once, in this process. */
+const wereRight = new Set<string>();
 
-  return found;
+/**
+ * The stream's state, making it when there is none.
+ * @throws ConfigError when it is otherwise, or NATS has no JetStream; another error with that line when it was right before, and
+ * when NATS does not answer
+ */
+export async function ensureStream({ jsm, connection }: Nats, settings: StreamSettings): Promise<StreamInfo> {
+  const wanted = { ...settings, duplicate_window: nanos(DUPLICATE_WINDOW_MS) };
+  const info = await streamInfo(jsm, settings.name)
+    .then((found) => found ?? jsm.streams.add(wanted))
+    .catch((error: unknown) => {
+      // Nobody answers there: it is switched off, or only just coming up.
+      if (isNoStream(error) && connection.info?.jetstream !== true) {
+        throw new ConfigError('NATS: the server has no JetStream (nats-server -js, or jetstream {} in its configuration)');
+      }
+      throw error;
+    });
+  // Of one that was just made too: a server leaves out what it does not know, without a word.
+  const faults = Object.entries(settings).flatMap(([key, value]) => {
+    const actual = info.config[key as keyof StreamConfig];
+    return JSON.stringify(actual) === JSON.stringify(value)
+      ? []
+      : [`${key} ${JSON.stringify(actual)}, and should have ${JSON.stringify(value)}`];
+  });
+  if (faults.length > 0) throw new (wereRight.has(settings.name) ? Error : ConfigError)(`Stream ${settings.name} has ${faults.join('; ')}`);
+  wereRight.add(settings.name);
+
+  return info;
 }
 
 /** Null when there is no such stream. */

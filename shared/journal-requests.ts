@@ -12,12 +12,27 @@ export const journalReadRequest = z.object({
   most: z.number().int().min(1).max(MOST_ENTRIES_READ),
 });
 
-const journalHead = z.object({ epoch: z.string(), position: z.number().int() });
+export const journalHeadRequest = z.object({ at: z.number().int().min(1).optional() }).nullable();
+
+const journalHead = z.object({
+  epoch: z.string(),
+  position: z.number().int(),
+  /** Of the entry at the position that was asked about; null when there is none. */
+  entryId: z.string().nullable(),
+  /** Entries that some shards of projections are to leave out, by an operator's word. */
+  skips: z.array(z.object({ projection: z.string(), shard: z.number().int(), position: z.number().int() })),
+});
+
+export type JournalHead = z.infer<typeof journalHead>;
 const storedEntries = z.array(z.object({ position: z.number().int(), entryId: z.string(), type: z.string(), body: z.string() }));
 
-/** Where the journal stands. @throws when no write side answers in time */
-export async function askJournalHead({ connection }: Nats, names: NatsNames) {
-  const reply = await connection.request(names.journalHead, undefined, { timeout: TIMEOUT_MS });
+/**
+ * Where the journal stands.
+ * @param at a position whose entry's id is wanted too
+ * @throws when no write side answers in time
+ */
+export async function askJournalHead({ connection }: Nats, names: NatsNames, at?: number): Promise<JournalHead> {
+  const reply = await connection.request(names.journalHead, at ? JSON.stringify({ at }) : undefined, { timeout: TIMEOUT_MS });
 
   return journalHead.parse(reply.json());
 }

@@ -7,6 +7,7 @@ describe('a log', () => {
     let written = '';
     const out = new Writable({ write: (chunk, _, done) => done(void (written += chunk)) });
     const error = Object.assign(new Error('Duplicate entry'), { sql: "insert … '$argon2id$secret'", errno: 1062, parameters: ['secret'] });
+    Object.assign(error, { command: { name: 'set', args: ['secret'] } });
     createLog('test', 'info', out).error({ err: error }, 'a command failed');
     expect(JSON.parse(written)).toMatchObject({
       service: 'test',

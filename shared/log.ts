@@ -9,15 +9,15 @@ export function createLog(service: string, level = 'info', out?: DestinationStre
     level,
     base: { service, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
-    serializers: { err: withoutSql },
+    serializers: { err: withoutStatement },
   };
 
   return out ? pino(options, out) : pino(options);
 }
 
-/** Drivers put the whole statement into their errors, values and all: password hashes and addresses are in some. */
-function withoutSql(error: Error): unknown {
-  const { sql: _, parameters: __, query: ___, ...rest } = stdSerializers.err(error) as Record<string, unknown>;
+/** Drivers put the whole statement, or command, into their errors, values and all: password hashes and addresses are in some. */
+function withoutStatement(error: Error): unknown {
+  const { sql: _, parameters: __, query: ___, command: ____, ...rest } = stdSerializers.err(error) as Record<string, unknown>;
 
   return rest;
 }

@@ -26,6 +26,8 @@ export function natsNames(namespace: string) {
     committed: `${namespace}.journal.committed`,
     /** Core NATS: wakes those who wait for a shard. */
     progress: `${namespace}.progress`,
+    /** Core NATS: an operator has said something; where it stands is looked at sooner. */
+    control: `${namespace}.control`,
 
     /** Requests that the write side answers. */
     authenticate: `${namespace}.authenticate`,
@@ -52,4 +54,6 @@ export const HEADERS = {
   replyTo: 'Cheeper-Reply-To',
   position: 'Cheeper-Position',
   entryId: 'Cheeper-Entry-Id',
+  /** The number of the parked message that this one is again. */
+  retryOf: 'Cheeper-Retry-Of',
 } as const;

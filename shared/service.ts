@@ -73,19 +73,23 @@ export const readiness = (service: Pick<Service, 'waitsFor'>) => {
   return { status: waitsFor.length === 0 ? 200 : 503, body: { ready: waitsFor.length === 0, waitsFor } };
 };
 
+interface HealthAnswer {
+  status: number;
+  body: unknown;
+}
+
+const NOT_FOUND: HealthAnswer = { status: 404, body: { error: 'There are /healthz and /readyz here.' } };
+
 /**
  * `/healthz` (the process answers) and `/readyz` (it does its work, or says what it waits for), for services without a
  * public port, and for one that cannot open its own yet.
+ * @param otherwise what is answered to everything else
  * @throws ConfigError when the port is taken
  */
-export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: number, host = '0.0.0.0') {
+export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: number, host = '0.0.0.0', otherwise: HealthAnswer = NOT_FOUND) {
   const server = createServer((request, response) => {
     const { status, body } =
-      request.url === '/healthz'
-        ? { status: 200, body: { alive: true } }
-        : request.url === '/readyz'
-          ? readiness(service)
-          : { status: 404, body: { error: 'There are /healthz and /readyz here.' } };
+      request.url === '/healthz' ? { status: 200, body: { alive: true } } : request.url === '/readyz' ? readiness(service) : otherwise;
     // Who kept the connection, and went on asking, would keep this server from closing.
     response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body));
   });

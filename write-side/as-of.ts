@@ -17,7 +17,7 @@ export const AGGREGATES = { author: 'Author', cheep: 'Cheep', follow: 'Follow', 
   AggregateVersion['type']
 >;
 export type AggregateName = keyof typeof AGGREGATES;
-type Aggregate = Author | Cheep | Follow | Like;
+export type Aggregate = Author | Cheep | Follow | Like;
 
 /** A time in milliseconds since 1970, or a position; with all that happened then. */
 export type Moment = { at: number } | { position: number };
@@ -62,7 +62,8 @@ export function fold(entries: EntryBody[]): AggregateState | null {
   return aggregate && { ...(aggregate as unknown as AggregateState) };
 }
 
-function apply(before: Aggregate | null, { event, at }: EntryBody): Aggregate {
+/** An aggregate after one more entry; null before its first. @throws when the entry cannot come there */
+export function apply(before: Aggregate | null, { event, at }: EntryBody): Aggregate {
   switch (event.type) {
     case 'AuthorSignedUp':
       return Author.signedUp(event, at);

@@ -3,11 +3,16 @@
  *
  * The position is taken last, after the state is flushed, by an update of the journal's one head row; that lock is held to
  * the commit, so commit order is position order. Everything from there on is one packet: nobody waits for a round trip of
- * ours with the head locked. Order of locks, in every process: state, head, journal, inbox by key.
+ * ours with the head locked. Order of locks, in every process: lanes, state, head, journal, inbox by key.
+ *
+ * A batch holds the rows of its lanes in the table `lanes` from its beginning to its end. So when an operator's statement that
+ * pauses a lane is over, no command of that lane is under way that did not know of it; and a step is taken away in the
+ * transaction of the command that took it.
  */
 import type { EntityManager, MikroORM } from '@mikro-orm/mysql';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
+import { crashPoint } from '../shared/crash-point.js';
 import { newId } from '../shared/ids.js';
 import type { Outcome } from '../shared/messages/command.js';
 import type { CommandName } from '../shared/messages/commands.js';
@@ -16,16 +21,18 @@ import { schemaVersionOf } from '../shared/messages/upcast.js';
 import { Refused } from '../shared/refused.js';
 import type { CommandHandler } from './command-handler.js';
 import { commandHandlers } from './command-handlers.js';
-import type { StoredEntry } from './journal.js';
+import { NO_HEAD, type StoredEntry } from './journal.js';
 import { inboxKey, replay, type InboxRow, type RecordedOutcome } from './inbox.js';
 import { parkingRow, PARK } from './parked.js';
 import type { Command, Received } from './received.js';
-import { State } from './state.js';
+import { HOLD, State } from './state.js';
 
 export interface Database {
   connection: Connection;
   orm: MikroORM;
   epoch: string;
+  /** The highest position of the journal that this process has seen. */
+  newest: number;
 }
 
 export interface Ran {
@@ -38,25 +45,39 @@ export interface Ran {
 /** The connection no longer holds what it needs: as good as lost. */
 export class LockLostError extends Error {
   override name = 'LockLostError';
+  /** As the driver marks what ends a connection. */
+  readonly fatal = true;
 }
+
+/** An operator has paused one of the lanes, or lets it take fewer steps than the batch has. */
+export class LanePausedError extends Error {
+  override name = 'LanePausedError';
+}
+
+/** The statement that takes steps away from a lane whose steps are counted; its values are how many, and the lane. */
+export const TAKE_STEPS = 'UPDATE lanes SET steps = GREATEST(steps, ?) - ? WHERE lane = ? AND steps IS NOT NULL';
 
 const handlerOf = (command: Command) => commandHandlers[command.definition.name as CommandName] as CommandHandler<unknown>;
 
 /**
  * Runs the commands in their order, commits, and says what came of each.
  * @param locks the named locks that the connection must hold
- * @throws whatever went wrong, with the transaction still open: the caller rolls back
+ * @param counted those of its lanes whose steps are believed to be counted
+ * @throws LanePausedError, or whatever went wrong, with the transaction still open: the caller rolls back
  */
-export async function runBatch(database: Database, locks: string[], batch: Received[]): Promise<Ran> {
+export async function runBatch(database: Database, locks: string[], batch: Received[], counted: ReadonlySet<number>): Promise<Ran> {
   const { connection, epoch } = database;
   const em = database.orm.em.fork({ clear: true });
-  const { inbox, parked, state } = await begin(database, locks, batch, em);
+  const { inbox, parked, state } = await begin(database, locks, batch, em, counted);
   const now = new Date();
   const entries: EntryBody[] = [];
   const rows: InboxRow[] = [];
   const outcomes: Outcome[] = [];
-  for (const { command, source } of batch) {
+  const steps = new Map<number, number>();
+  const takesStep = (lane: number) => counted.has(lane) && steps.set(lane, (steps.get(lane) ?? 0) + 1);
+  for (const { command, source, lane } of batch) {
     if (!command || parked.has(source.seq)) {
+      if (!parked.has(source.seq)) takesStep(lane);
       outcomes.push({ status: 'PARKED' });
       continue;
     }
@@ -66,6 +87,8 @@ export async function runBatch(database: Database, locks: string[], batch: Recei
       outcomes.push(replay(known, message, epoch));
       continue;
     }
+    // What was run before takes none: a crash between a command and its step's end is no step.
+    takesStep(lane);
     const { events, actorId, recorded } = decide(command, state, now);
     if (recorded.status === 'COMMITTED') handlerOf(command).keepSecret?.(command.payload, em);
     for (const event of events) {
@@ -110,7 +133,9 @@ export async function runBatch(database: Database, locks: string[], batch: Recei
     stored.map((entry, i) => ({ ...entry, aggregate: entries[i]!.aggregate })),
     rows,
     batch.filter((received) => received.broken !== null),
+    steps,
   );
+  database.newest = Math.max(database.newest, before + entries.length);
   const own = new Set(rows);
 
   return {
@@ -147,11 +172,13 @@ const isDomainEvent = (event: Event): event is DomainEvent => event.type !== 'Co
 
 /** Opens the transaction, checks the locks, looks the commands up in the inbox, and loads what they need: one round trip. */
 async function begin(
-  { connection, epoch }: Database,
+  database: Database,
   locks: string[],
   batch: Received[],
   em: EntityManager,
+  counted: ReadonlySet<number>,
 ): Promise<{ inbox: Map<string, InboxRow>; parked: Set<number>; state: State }> {
+  const { connection } = database;
   const commands = batch.flatMap((received) => received.command ?? []);
   const held = locks.map(() => 'COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0)').join(' AND ');
   const keys = commands.map((c) => [c.senderId, c.message.commandId]);
@@ -185,19 +212,50 @@ async function begin(
       },
     });
   }
-  const [[, lockRows, ...rows]] = await connection.query<RowDataPacket[][]>(
+  const lanes = [...new Set(batch.map(({ lane }) => lane))];
+  // Steps that will be taken away are held alone from the beginning: a shared lock that grows can be a deadlock.
+  const hold = counted.size > 0 ? 'FOR UPDATE' : HOLD;
+  if (counted.size > 0) {
+    queries.push({
+      sql: 'SELECT lane, steps FROM lanes WHERE lane IN (?) AND steps IS NOT NULL',
+      values: [lanes],
+      take: (rows) => {
+        for (const { lane, steps } of rows) {
+          const wanted = batch.filter((received) => received.lane === lane).length;
+          if (!counted.has(lane as number) || wanted > Number(steps)) throw new LanePausedError(`Lane ${lane} is paused.`);
+        }
+      },
+    });
+  }
+  const [[, headRows, ...rows]] = await connection.query<RowDataPacket[][]>(
     [
       'START TRANSACTION',
-      `SELECT ${held} AS held, (SELECT epoch FROM journal_head WHERE id = 1) AS epoch`,
+      `SELECT ${held} AS held, epoch, position, (SELECT COUNT(steps) FROM lanes WHERE lane IN (?) ${hold}) AS counted
+       FROM journal_head WHERE id = 1`,
       ...queries.map(({ sql }) => sql),
     ].join('; '),
-    [...locks, ...queries.flatMap(({ values }) => values)],
+    [...locks, lanes, ...queries.flatMap(({ values }) => values)],
   );
-  if (Number(lockRows![0]!.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
-  if (lockRows![0]!.epoch !== epoch) throw new LockLostError('The journal has a new epoch.');
+  const head = checkHead(database, headRows![0]);
+  if (Number(head.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
+  if (counted.size === 0 && Number(head.counted) > 0) throw new LanePausedError('A lane has been paused.');
   queries.forEach(({ take }, n) => take(rows[n]!));
 
   return { inbox, parked, state };
+}
+
+/**
+ * The journal's head is that of the life in which this began, and not behind what this process has seen of it.
+ * @throws LockLostError when it was restored under our hands: whether it may go on is seen on the next connection
+ */
+export function checkHead(database: Database, head: RowDataPacket | undefined): RowDataPacket {
+  if (!head) throw new LockLostError(NO_HEAD);
+  if (head.epoch !== database.epoch) throw new LockLostError('The journal has a new epoch.');
+  const position = Number(head.position);
+  if (position < database.newest) throw new LockLostError(`The journal has gone back, from position ${database.newest} to ${position}.`);
+  database.newest = position;
+
+  return head;
 }
 
 /** Takes the positions, journals, and commits: one round trip. Returns the position before the first entry. */
@@ -206,6 +264,7 @@ async function finish(
   entries: (Omit<StoredEntry, 'position'> & Pick<EntryBody, 'aggregate'>)[],
   rows: InboxRow[],
   broken: Received[],
+  steps: ReadonlyMap<number, number>,
 ): Promise<number> {
   const sql: string[] = [];
   const values: unknown[] = [];
@@ -231,8 +290,14 @@ async function finish(
     sql.push(PARK(broken.length));
     values.push(...broken.flatMap((received) => parkingRow(received.source, received.streamCreated, received.broken!, 0)));
   }
+  for (const [lane, n] of steps) {
+    sql.push(TAKE_STEPS);
+    values.push(n, n, lane);
+  }
   sql.push('COMMIT');
+  crashPoint('lanes: before commit');
   const [results] = await connection.query<ResultSetHeader[]>(sql.join('; '), values);
+  crashPoint('lanes: after commit');
 
   return entries.length > 0 ? results[0]!.insertId - entries.length : 0;
 }

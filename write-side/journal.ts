@@ -18,9 +18,12 @@ export interface JournalHead {
   position: number;
 }
 
+/** Whoever restores or imports a journal writes its head last: until then there is none to work with. */
+export const NO_HEAD = 'the journal has no head: a restore or an import was not finished, or the migrations have not been run';
+
 export async function readHead(database: Queryable): Promise<JournalHead> {
   const [[head]] = await database.query<RowDataPacket[]>('SELECT epoch, position FROM journal_head WHERE id = 1', []);
-  if (!head) throw new Error('the journal has no head: run the migrations');
+  if (!head) throw new Error(NO_HEAD);
 
   return { epoch: head.epoch as string, position: Number(head.position) };
 }
@@ -33,4 +36,18 @@ export async function readJournal(database: Queryable, after: number, most: numb
   );
 
   return rows.map((row) => ({ ...(row as StoredEntry), position: Number(row.position) }));
+}
+
+/** An entry that a shard of a projection leaves out. */
+export interface Skip {
+  projection: string;
+  shard: number;
+  position: number;
+}
+
+/** Those that operators have named; there are few, if any. */
+export async function readSkips(database: Queryable): Promise<Skip[]> {
+  const [rows] = await database.query<RowDataPacket[]>('SELECT projection, shard, position FROM skipped_entries', []);
+
+  return rows.map((row) => ({ ...(row as Skip), position: Number(row.position) }));
 }

@@ -8,22 +8,27 @@
  *
  * A lane has no checkpoint of its own: it follows what is left in the stream from the beginning, and the inbox knows what
  * was run (docs/decisions/0002). What was run is purged from the stream.
+ *
+ * An operator can pause a lane, and let it take single steps: that stands in the table `lanes`, and each batch looks there
+ * (`batch.ts`). What is remembered of it here only spares batches that could not be run.
  */
 import type { MikroORM } from '@mikro-orm/mysql';
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { ConfigError } from '../shared/config.js';
+import { crashPoint } from '../shared/crash-point.js';
 import { follow, pause, type Following } from '../shared/follow.js';
 import { commandsStream, ensureStream, type Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import type { Outcome } from '../shared/messages/command.js';
 import { lockNames, natsNames } from '../shared/names.js';
 import { failOnConfigError } from '../shared/service.js';
-import { LockLostError, runBatch, type Database, type Ran } from './batch.js';
-import { connectAlone, createOrm } from './database.js';
-import type { StoredEntry } from './journal.js';
+import { checkHead, LanePausedError, LockLostError, runBatch, TAKE_STEPS, type Database, type Ran } from './batch.js';
+import { connectAlone, createOrm, isDatabaseTrouble } from './database.js';
+import { NO_HEAD, type StoredEntry } from './journal.js';
 import { PARK, parkingRow } from './parked.js';
 import { receive, type Received } from './received.js';
+import { whereTheStreamStands } from './relay.js';
 
 export interface LanesOptions {
   mysqlUrl: string;
@@ -46,7 +51,7 @@ const MOST_IN_A_BATCH = 256;
 const MOST_BYTES_IN_A_BATCH = 2 * 1024 * 1024;
 /** Commands of one lane that wait on this side, at the most; the others wait in the stream. */
 const MOST_WAITING_IN_A_LANE = 256;
-/** Keeps the connection (and so the locks) alive, and looks whether lanes have become free. */
+/** Keeps the connection (and so the locks) alive, and looks whether lanes have become free, or have been paused. */
 const REBALANCE_MS = 500;
 const RECONNECT_MS = 250;
 const PURGE_MS = 100;
@@ -63,16 +68,20 @@ interface Lane {
   /** The sequence up to which everything was run of what this opening of the consumer brought; 0 for nothing. */
   handled: number;
   purged: number;
+  /** How often NATS had been lost when its consumer was opened: since then the stream may have been rolled back. */
+  timesLost: number;
 }
 
 export function startLanes(options: LanesOptions): Lanes {
   const lanes = new WriteLanes(options);
   const stopping = new AbortController();
   const done = lanes.run(stopping.signal);
+  const control = options.nats.connection.subscribe(natsNames(options.namespace).control, { callback: () => lanes.look() });
 
   return {
     waitsFor: () => lanes.waitsFor(),
     stop: async () => {
+      control.unsubscribe();
       stopping.abort();
       lanes.wake();
       await done;
@@ -88,7 +97,12 @@ class WriteLanes {
   private connection: Connection | null = null;
   private waitingFor = 'MySQL';
   private wakeUp: () => void = () => undefined;
+  private rebalanceAt = 0;
+  /** Lanes whose steps are counted, and how many they may still take: 0 for one that is paused. */
+  private steps: ReadonlyMap<number, number> = new Map();
   private nextLane = 0;
+  /** Commands in the next transaction, at the most: fewer after one that MySQL did not get done in time. */
+  private mostInABatch = MOST_IN_A_BATCH;
   private openings = 0;
 
   constructor(private readonly options: LanesOptions) {
@@ -110,13 +124,26 @@ class WriteLanes {
     this.wakeUp();
   }
 
+  /** An operator has said something: it is looked up at once. */
+  look(): void {
+    this.rebalanceAt = 0;
+    this.wake();
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { log, mysqlUrl } = this.options;
     while (!signal.aborted) {
+      // Whoever cannot hear commands would only keep others from running them.
+      if (!this.options.nats.isConnected()) {
+        this.waitingFor = 'NATS';
+        await pause(RECONNECT_MS, signal);
+        continue;
+      }
       try {
         this.connection = await connectAlone(mysqlUrl);
-        const database = await this.open(this.connection);
+        // A slot first: whoever restores the database holds all of them.
         const slot = await this.takeSlot(this.connection);
+        const database = await this.open(this.connection);
         log.info({ slot }, 'connected to MySQL');
         this.waitingFor = '';
         await this.work(database, signal);
@@ -124,8 +151,8 @@ class WriteLanes {
         await this.purge();
       } catch (error) {
         failOnConfigError(error);
-        this.waitingFor = `MySQL (${(error as Error).message})`;
-        log.error({ err: error }, 'the lanes lost MySQL, connecting again');
+        this.waitingFor = `${isDatabaseTrouble(error) ? 'MySQL' : 'the lanes'} (${(error as Error).message})`;
+        log.error({ err: error }, 'the lanes stopped, connecting again');
       }
       await Promise.all([...this.owned.keys()].map((n) => this.abandon(n)));
       // Closing the connection gives all locks back.
@@ -136,13 +163,18 @@ class WriteLanes {
   }
 
   private async open(connection: Connection): Promise<Database> {
-    const { lanes } = this.options;
+    const { lanes, nats, namespace, log } = this.options;
     await connection.query('UPDATE journal_head SET lanes = ? WHERE id = 1 AND lanes IS NULL', [lanes]);
-    const [[head]] = await connection.query<RowDataPacket[]>('SELECT epoch, lanes FROM journal_head WHERE id = 1');
-    if (!head) throw new Error('the journal has no head: run the migrations');
+    const [[head]] = await connection.query<RowDataPacket[]>('SELECT epoch, position, lanes FROM journal_head WHERE id = 1');
+    if (!head) throw new Error(NO_HEAD);
     if (head.lanes !== lanes) throw new ConfigError(`The journal was begun with LANES=${head.lanes}, and this process has LANES=${lanes}`);
+    await connection.query('INSERT IGNORE INTO lanes (lane) VALUES ?', [Array.from({ length: lanes }, (_, n) => [n])]);
+    const epoch = head.epoch as string;
+    // MySQL may have been restored: what was published since then would get other entries in its place. Without NATS there is
+    // nothing to run anyway.
+    await whereTheStreamStands(nats, connection, namespace, epoch, log);
 
-    return { connection, orm: this.orm, epoch: head.epoch as string };
+    return { connection, orm: this.orm, epoch, newest: Number(head.position) };
   }
 
   /** One lock for each process, so that they can count each other. */
@@ -151,19 +183,36 @@ class WriteLanes {
       const [[row]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS got', [this.locks.writer(slot)]);
       if (Number(row!.got) === 1) return slot;
     }
+    const [[row]] = await connection.query<RowDataPacket[]>('SELECT IS_FREE_LOCK(?) AS free', [this.locks.writer(this.options.lanes)]);
+    if (Number(row!.free) !== 1) throw new Error('a restore, or an import, holds the database');
     throw new Error(`there are ${this.options.lanes} write-side processes already, one for each lane`);
   }
 
   private async work(database: Database, signal: AbortSignal): Promise<void> {
-    let rebalanceAt = 0;
+    this.rebalanceAt = 0;
     while (!signal.aborted) {
-      if (performance.now() >= rebalanceAt) {
-        await this.rebalance(database.connection);
-        rebalanceAt = performance.now() + REBALANCE_MS;
+      if (performance.now() >= this.rebalanceAt) {
+        if (!this.options.nats.isConnected()) throw new Error('NATS is away, and others may hear it');
+        this.rebalanceAt = performance.now() + REBALANCE_MS;
+        await this.rebalance(database);
       }
       const batch = this.take();
-      if (batch.length > 0) await this.runSafely(database, batch);
-      else await this.somethingToDo(rebalanceAt - performance.now(), signal);
+      if (batch.length > 0) {
+        const paused = await this.runSafely(database, batch);
+        this.giveBack(paused);
+        // What it knows of them is not what is.
+        if (paused.length > 0 || batch.some(({ lane }) => this.steps.has(lane))) this.rebalanceAt = 0;
+      } else {
+        await this.somethingToDo(this.rebalanceAt - performance.now(), signal);
+      }
+    }
+  }
+
+  /** Puts back what was taken and not run, before all that waits in its lane. */
+  private giveBack(batch: Received[]): void {
+    for (const received of batch.toReversed()) {
+      const lane = this.owned.get(received.lane);
+      if (lane?.opening === received.opening) lane.waiting.unshift(received);
     }
   }
 
@@ -185,13 +234,15 @@ class WriteLanes {
     const batch: Received[] = [];
     let bytes = 0;
     this.nextLane += 1;
-    for (let i = 0; i < lanes.length && batch.length < MOST_IN_A_BATCH; i++) {
+    for (let i = 0; i < lanes.length && batch.length < this.mostInABatch; i++) {
       const lane = lanes[(this.nextLane + i) % lanes.length]!;
-      while (lane.waiting.length > 0 && batch.length < MOST_IN_A_BATCH && bytes < MOST_BYTES_IN_A_BATCH) {
+      let steps = this.steps.get(lane.number) ?? Infinity;
+      while (lane.waiting.length > 0 && batch.length < this.mostInABatch && bytes < MOST_BYTES_IN_A_BATCH && steps-- > 0) {
         const received = lane.waiting.shift()!;
         bytes += received.source.data.length;
         batch.push(received);
       }
+      if (lane.waiting.length >= MOST_WAITING_IN_A_LANE) continue;
       lane.resume?.();
       lane.resume = null;
     }
@@ -201,38 +252,59 @@ class WriteLanes {
 
   // ---- Running ----
 
-  /** Runs a batch; one that fails is run again one command a transaction, and a command that fails alone is parked. */
-  private async runSafely(database: Database, batch: Received[]): Promise<void> {
+  /**
+   * Runs a batch; one that fails is run again one command a transaction, and a command that fails alone is parked. Returns, in
+   * their order, those that were not run because their lane is paused.
+   */
+  private async runSafely(database: Database, batch: Received[]): Promise<Received[]> {
     const lanes = [...new Set(batch.map((received) => received.lane))];
     const locks = lanes.map((n) => this.locks.lane(n));
+    const counted = new Set(lanes.filter((n) => this.steps.has(n)));
     for (let attempt = 1; ; attempt++) {
       let ran: Ran;
       try {
-        ran = await runBatch(database, locks, batch);
+        ran = await runBatch(database, locks, batch, counted);
       } catch (error) {
-        if (isDatabaseTrouble(error)) throw error;
+        // Then nothing is known about the transaction: connect again, and look in the inbox.
+        if (isDatabaseTrouble(error)) {
+          this.mostInABatch = Math.max(1, Math.floor(this.mostInABatch / 2));
+          throw error;
+        }
         await database.connection.query('ROLLBACK');
+        if (error instanceof LanePausedError) return batch;
         const { log } = this.options;
         if (batch.length > 1) {
           log.info({ err: error, commands: batch.length }, 'a batch failed, running its commands one by one');
-          for (const received of batch) await this.runSafely(database, [received]);
-          return;
+          const paused: Received[] = [];
+          for (const received of batch) {
+            // Its lane may have gone on meanwhile, and it must not overtake those before it.
+            const isBehind = paused.some(({ lane }) => lane === received.lane);
+            paused.push(...(isBehind ? [received] : await this.runSafely(database, [received])));
+          }
+          return paused;
         }
         const commandId = batch[0]!.command?.message.commandId;
         log.warn({ err: error, commandId, attempt }, 'a command failed');
         if (attempt === MOST_ATTEMPTS) {
-          const { source, streamCreated } = batch[0]!;
+          const { source, streamCreated, lane } = batch[0]!;
           const cause = String((error as Error).stack ?? error);
-          await database.connection.query(PARK(1), parkingRow(source, streamCreated, cause, attempt));
+          crashPoint('lanes: before parking');
+          // It has taken its step, though it came to nothing.
+          await database.connection.query(`START TRANSACTION; ${PARK(1)}; ${TAKE_STEPS}; COMMIT`, [
+            ...parkingRow(source, streamCreated, cause, attempt),
+            ...[1, 1, lane],
+          ]);
+          crashPoint('lanes: after parking');
           this.settle(batch, [{ status: 'PARKED' }]);
-          return;
+          return [];
         }
         await pause(10 * 2 ** attempt);
         continue;
       }
+      this.mostInABatch = Math.min(MOST_IN_A_BATCH, this.mostInABatch * 2);
       this.settle(batch, ran.outcomes);
       this.options.onCommitted(database.epoch, ran.entries);
-      return;
+      return [];
     }
   }
 
@@ -251,6 +323,7 @@ class WriteLanes {
     });
     const position = Math.max(0, ...outcomes.map((outcome) => (outcome.status === 'PARKED' ? 0 : outcome.position)));
     nats.connection.publish(this.names.committed, String(position));
+    crashPoint('lanes: after reply');
     this.purgeSoon();
   }
 
@@ -270,31 +343,42 @@ class WriteLanes {
   }
 
   private async purge(): Promise<void> {
+    for (const lane of this.owned.values()) if (lane.following.isOpen()) await this.purgeLane(lane);
+  }
+
+  private async purgeLane(lane: Lane): Promise<void> {
     const { nats, log } = this.options;
-    for (const lane of this.owned.values()) {
-      const { handled, purged } = lane;
-      // Not while disconnected: the request would wait, and might reach a stream that was rolled back and reuses sequences.
-      if (handled === purged || !nats.isConnected()) continue;
-      try {
-        await nats.jsm.streams.purge(this.names.commands, { filter: this.names.commandsOfLane(lane.number), seq: handled + 1 });
-        lane.purged = Math.max(lane.purged, handled);
-      } catch (error) {
-        // Nothing is lost: what stays is found in the inbox, and purged with what comes next.
-        log.warn({ err: error, lane: lane.number }, 'could not purge');
-      }
+    const { handled, purged } = lane;
+    // Not once the connection was lost: the request might reach a stream that was rolled back and reuses sequences.
+    if (handled === purged || !nats.isConnected() || nats.timesLost() !== lane.timesLost) return;
+    try {
+      crashPoint('lanes: before purge');
+      await nats.jsm.streams.purge(this.names.commands, { filter: this.names.commandsOfLane(lane.number), seq: handled + 1 });
+      crashPoint('lanes: after purge');
+      lane.purged = Math.max(lane.purged, handled);
+    } catch (error) {
+      // Nothing is lost: what stays is found in the inbox, and purged with what comes next.
+      log.warn({ err: error, lane: lane.number }, 'could not purge');
     }
   }
 
   // ---- Owning ----
 
-  /** Takes free lanes up to an even share, and gives back what is over it. */
-  private async rebalance(connection: Connection): Promise<void> {
+  /** Takes free lanes up to an even share, and gives back what is over it; looks which are paused. */
+  private async rebalance(database: Database): Promise<void> {
+    const { connection } = database;
     const { lanes, log } = this.options;
     const all = Array.from({ length: lanes }, (_, n) => n);
-    const [[row]] = await connection.query<RowDataPacket[]>(
-      `SELECT ${all.map((n) => `IS_USED_LOCK(?) IS NOT NULL AS writer${n}, IS_FREE_LOCK(?) AS free${n}`).join(', ')}`,
+    const [[rows, counted, heads]] = await connection.query<RowDataPacket[][]>(
+      `SELECT ${all.map((n) => `IS_USED_LOCK(?) IS NOT NULL AS writer${n}, IS_FREE_LOCK(?) AS free${n}`).join(', ')};
+       SELECT lane, steps FROM lanes WHERE steps IS NOT NULL;
+       SELECT epoch, position FROM journal_head WHERE id = 1`,
       all.flatMap((n) => [this.locks.writer(n), this.locks.lane(n)]),
     );
+    const row = rows![0];
+    // Others write the journal too, and a process with nothing to do must know how far it was.
+    checkHead(database, heads![0]);
+    this.steps = new Map(counted!.map(({ lane, steps }) => [lane as number, Number(steps)]));
     const writers = all.filter((n) => Number(row![`writer${n}`]) === 1).length;
     const share = Math.ceil(lanes / Math.max(1, writers));
     const surplus = [...this.owned.keys()].slice(share);
@@ -324,6 +408,7 @@ class WriteLanes {
       opening: 0,
       handled: 0,
       purged: 0,
+      timesLost: 0,
       following: follow(nats, {
         stream: this.names.commands,
         filter: this.names.commandsOfLane(number),
@@ -331,7 +416,10 @@ class WriteLanes {
         log,
         from: async () => {
           const info = await ensureStream(nats, commandsStream(this.names, lanes));
+          // A lane that is full is silent while it waits, and is opened anew: what was run of it need not come again.
+          if (info.created === streamCreated) await this.purgeLane(lane);
           streamCreated = info.created;
+          lane.timesLost = nats.timesLost();
           backlogEnd = info.state.last_seq;
           // What waits here comes again. After a rolled-back stream its sequences may be reused, so none may be remembered.
           lane.waiting = [];
@@ -358,22 +446,4 @@ class WriteLanes {
     lane.resume?.();
     await lane.following.stop();
   }
-}
-
-/** The server is not well, or not ready: shutting down, full, read-only, out of connections, not migrated, interrupted. */
-const SERVER_TROUBLE = new Set([
-  3, 1021, 1030, 1040, 1041, 1053, 1114, 1146, 1158, 1159, 1160, 1161, 1290, 1317, 1836, 1927, 2006, 2013, 3024,
-]);
-
-/**
- * Is it the database that failed, and not this command? Then nothing is known about the transaction: connect again, and
- * look in the inbox. Everything else is the command's own: a deadlock, a lost race for a unique key or a version, wrong
- * data, what a handler throws.
- */
-function isDatabaseTrouble(error: unknown): boolean {
-  if (error instanceof LockLostError) return true;
-  const { errno, sqlState, code, fatal } = error as { errno?: number; sqlState?: string; code?: string; fatal?: boolean };
-  if (fatal || sqlState?.startsWith('08') || SERVER_TROUBLE.has(errno ?? -1)) return true;
-
-  return /^(PROTOCOL_|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_)/.test(code ?? '');
 }

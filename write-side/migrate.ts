@@ -4,14 +4,7 @@ import { MikroORM } from '@mikro-orm/mysql';
 import mysql from 'mysql2/promise';
 import { ConfigError, readConfig } from '../shared/config.js';
 import { entities } from './database.js';
-import { Migration0001 } from './migrations/Migration0001.js';
-import { Migration0002 } from './migrations/Migration0002.js';
-
-/** Every migration there is, in order. */
-const migrationsList = [
-  { name: 'Migration0001', class: Migration0001 },
-  { name: 'Migration0002', class: Migration0002 },
-];
+import { migrationsList } from './migrations/migrations.js';
 
 export async function migrate(mysqlUrl: string): Promise<string[]> {
   const url = new URL(mysqlUrl);

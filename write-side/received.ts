@@ -35,20 +35,26 @@ export function receive(source: JsMsg, from: Pick<Received, 'lane' | 'opening' |
   const asked = source.headers?.get(HEADERS.replyTo) ?? '';
   const replyTo = OUTCOMES.test(asked) ? asked : null;
   try {
-    return { ...from, source, replyTo, command: parse(source, from.lane, lanes), broken: null };
+    const command = parseCommand(source.json());
+    const right = laneOf(command, lanes);
+    // Elsewhere it could overtake, or be overtaken by, another command of the same key.
+    if (right !== from.lane) throw new Error(`It belongs in lane ${right}, and came in lane ${from.lane}.`);
+
+    return { ...from, source, replyTo, command, broken: null };
   } catch (error) {
     return { ...from, source, replyTo, command: null, broken: (error as Error).message };
   }
 }
 
-function parse(source: JsMsg, lane: number, lanes: number): Command {
-  const message = commandMessage.parse(source.json());
+/** @throws when it is no command that this process knows, for whatever reason */
+export function parseCommand(body: unknown): Command {
+  const message = commandMessage.parse(body);
   const definition = commandNamed(message.name);
   if (!definition) throw new Error(`There is no command ${message.name}.`);
   const payload = definition.schema.parse(message.payload);
-  const right = partOf(definition.laneKey(payload), lanes);
-  // Elsewhere it could overtake, or be overtaken by, another command of the same key.
-  if (right !== lane) throw new Error(`It belongs in lane ${right}, and came in lane ${lane}.`);
 
   return { message, definition, payload, senderId: definition.sender(payload) };
 }
+
+/** The lane that such a command belongs to. */
+export const laneOf = ({ definition, payload }: Command, lanes: number): number => partOf(definition.laneKey(payload), lanes);

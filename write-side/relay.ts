@@ -10,7 +10,8 @@
  */
 import { headers } from '@nats-io/transport-node';
 import type { Connection } from 'mysql2/promise';
-import { ensureStream, eventsStream, type Nats } from '../shared/jetstream.js';
+import { crashPoint } from '../shared/crash-point.js';
+import { ensureStream, eventsStream, streamInfo, type Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
 import { HEADERS, lockNames, natsNames, type NatsNames } from '../shared/names.js';
 import { readHead, readJournal, type StoredEntry } from './journal.js';
@@ -32,6 +33,8 @@ export interface RelayOptions {
 
 /** The head is looked at this often besides, in case a wake-up was lost. */
 const LOOK_MS = 200;
+/** Whether the stream still has what was published: it may have been deleted while there is nothing to publish. */
+const ASK_MS = 1_000;
 /** Entries published without waiting for their acknowledgements, at the most. */
 const MOST_IN_FLIGHT = 512;
 
@@ -80,6 +83,8 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     log.info({ epoch, position: last, sequence }, 'relaying');
     isWell();
     relaying = epoch;
+    let lookedAt = performance.now();
+    let askedAt = lookedAt;
     // What this process has just committed is at hand; the journal is read when woken by others, and now and then.
     for (let look = true; !signal.aborted;) {
       look ||= woken;
@@ -87,7 +92,16 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
       const next = takeOffered(last);
       const entries = next.length > 0 || !look ? next : await readJournal(connection, last, MOST_IN_FLIGHT);
       // After the read: what was committed in a new epoch must not get into the stream of the old one.
-      if (next.length === 0 && look && (await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
+      // And now and then under a load without a pause, too: who is silent for long loses the connection, and the lock.
+      if ((next.length === 0 && look) || performance.now() - lookedAt > LOOK_MS) {
+        if ((await readHead(connection)).epoch !== epoch) throw new Error('the journal has a new epoch');
+        lookedAt = performance.now();
+        if (lookedAt - askedAt > ASK_MS) {
+          const info = await streamInfo(nats.jsm, names.events(epoch));
+          if (!info || info.state.last_seq < sequence) throw new Error('the stream of events has lost what was published');
+          askedAt = performance.now();
+        }
+      }
       if (entries.length > 0) {
         await publish(nats, names, epoch, { position: last, sequence }, entries);
         last = entries.at(-1)!.position;
@@ -103,6 +117,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     name: 'the relay',
     lock: lockNames(namespace).relay,
     mysqlUrl,
+    nats,
     log,
     work: (...turn) =>
       work(...turn).finally(() => {
@@ -181,5 +196,7 @@ async function publish(nats: Nats, names: NatsNames, epoch: string, last: Standi
 
     return { subject: names.event(epoch, entry.type), body: entry.body, headers: h };
   });
+  crashPoint('relay: before publish');
   await publishInOrder(nats, names.events(epoch), last.sequence, messages);
+  crashPoint('relay: after publish');
 }

@@ -37,7 +37,7 @@ export interface Query {
 }
 
 /** A share lock: nobody changes the row before this transaction is over. (MySQL and MariaDB both know this form.) */
-const HOLD = 'LOCK IN SHARE MODE';
+export const HOLD = 'LOCK IN SHARE MODE';
 
 export class State {
   readonly authors = new Map<string, Author>();

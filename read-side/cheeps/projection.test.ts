@@ -158,7 +158,7 @@ describe('cheeps and threads', () => {
       }),
       { numRuns: 40 },
     );
-  }, 60_000);
+  });
 
   it('go up from a reply of before threads were known only to what it answers', async () => {
     const bench = new Bench();

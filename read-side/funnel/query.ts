@@ -10,7 +10,7 @@
  * | POSTED_ON_ANOTHER_DAY | likewise: of the first post on another day (UTC) than that of the first post  |
  */
 import type { Redis } from 'ioredis';
-import { readShard, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import { liveShard, readShard, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const FUNNEL = { name: 'funnel', version: 1 };
 
@@ -20,7 +20,7 @@ export const FUNNEL_STEPS = ['FOLLOWED_SOMEBODY', 'POSTED', 'POSTED_ON_ANOTHER_D
 export type FunnelStepName = (typeof FUNNEL_STEPS)[number];
 
 export const funnelShards = (space: Space): Shard[] =>
-  Array.from({ length: space.shards }, (_, number) => ({ projection: FUNNEL, number }));
+  Array.from({ length: space.shards }, (_, number) => liveShard(FUNNEL, number, space));
 
 /** From `from` to before `to`, in milliseconds since 1970. */
 export interface Period {

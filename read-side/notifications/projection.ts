@@ -35,7 +35,7 @@ functions.notify = function(position, reader, id, sequence, row, cheep)
     end
     forget(reader, oldest)
   end
-  log(position, 'type', 'added', 'reader', reader, 'unread', unread(reader), 'row', row)
+  log(position, 'type', 'added', 'reader', reader, 'unread', isLogged(position) and unread(reader) or 0, 'row', row)
   return 5
 end
 

@@ -6,7 +6,7 @@
  * | usernames  | sorted set, all scores 0: usernames in lower case, each with a space and its author's packed id |
  */
 import type { Redis } from 'ioredis';
-import { packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import { liveShard, packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const SEARCH = { name: 'search', version: 1 };
 
@@ -49,7 +49,7 @@ export interface UsernamePage {
 /** Where usernames with this prefix are: one shard, or for the empty prefix all. */
 export const searchShards = (prefix: string, space: Space): Shard[] =>
   prefix === ''
-    ? Array.from({ length: space.shards }, (_, number) => ({ projection: SEARCH, number }))
+    ? Array.from({ length: space.shards }, (_, number) => liveShard(SEARCH, number, space))
     : [shardOf(SEARCH, initialOf(prefix), space)];
 
 /** Of one shard: the authors whose usernames begin with `prefix`, in alphabetical order of these. */

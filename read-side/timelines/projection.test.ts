@@ -100,7 +100,7 @@ class Bench {
   async readAll(reader: string, first: number): Promise<ListItem[]> {
     const items: ListItem[] = [];
     for (let after: number | null = null; ;) {
-      const { value, applied } = await readTimeline(redis, this.space, reader, { first, after });
+      const { value, applied } = await readTimeline(redis, this.space, reader, { first, after }, this.limits.timelineLength);
       expect(applied).toBe(this.position);
       if (value.hasNextPage) expect(value.items).toHaveLength(first);
       if (after !== null) expect(value.items).not.toHaveLength(0);
@@ -119,7 +119,7 @@ class Bench {
   async expectBounded(readers: string[], authors: string[]): Promise<void> {
     for (const reader of readers) {
       const timeline = this.key(`timeline:${reader}`);
-      const floor = Number(await redis.hget(this.key('floors'), `timeline:${reader}`));
+      const floor = Number(await redis.hget(this.key('floors'), reader));
       expect(await redis.zcard(timeline)).toBeLessThanOrEqual(this.limits.timelineLength);
       expect(await redis.zcount(timeline, '-inf', floor)).toBe(0);
     }
@@ -235,7 +235,7 @@ describe('a timelines shard', () => {
       ),
       { numRuns: 60 },
     );
-  }, 120_000);
+  });
 
   it('keeps the newest of a long timeline ready, and pages go on below to the true end', async () => {
     const bench = await Bench.begin();
@@ -245,13 +245,18 @@ describe('a timelines shard', () => {
     await bench.expectExact(alice, [100, 99]);
     expect(bench.timelineOf(alice)).toHaveLength(1_800);
     expect(await redis.zcard(bench.key(`timeline:${alice}`))).toBe(TIMELINE_LENGTH);
-  }, 60_000);
+  });
 
-  it.each([2, 3, 4])('is exact when a timeline that is kept to 3 gets its cheep number %i', async (n) => {
+  it.each([2, 3, 4])('is exact when a timeline that is kept to 3 gets its cheep number %i, and loses it again', async (n) => {
     const bench = await Bench.begin({ timelineLength: 3 });
-    await bench.run([follow(alice, dave), ...posts(dave, n)]);
+    const all = posts(dave, n);
+    await bench.run([follow(alice, dave), ...all]);
     await bench.expectExact(alice);
-    expect(await redis.hexists(bench.key('floors'), `timeline:${alice}`)).toBe(n > 3 ? 1 : 0);
+    await bench.run([remove(dave, (all.at(-1) as { cheepId: string }).cheepId)]);
+    await bench.expectExact(alice);
+    expect(await redis.hexists(bench.key('floors'), alice)).toBe(n >= 3 ? 1 : 0);
+    await bench.run(posts(dave, 2));
+    await bench.expectExact(alice);
   });
 
   it.each([2, 3, 4, 9])(
@@ -314,7 +319,7 @@ describe('a timelines shard', () => {
     expect(await redis.scard(bench.key(`merges:${alice}`))).toBe(250);
     await bench.expectExact(alice, [7, 100]);
     await bench.expectExact(bob, [100]);
-  }, 60_000);
+  });
 
   it('takes a deleted cheep out of timelines, from below their floor, and out of what is merged', async () => {
     const bench = await Bench.begin({ hotFollowers: 1, timelineLength: 3 });
@@ -358,7 +363,7 @@ describe('a timelines shard', () => {
     expect((await bench.changesAfter(11, 10)).value.isTorn).toBe(true);
     expect((await bench.changesAfter(12, 10)).value.isTorn).toBe(false);
     expect(await redis.xlen(bench.key('log'))).toBe(LOG_LENGTH);
-  }, 60_000);
+  });
 
   it('refuses a batch that does not begin where it stands, and changes nothing', async () => {
     const bench = await Bench.begin();

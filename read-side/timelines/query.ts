@@ -11,7 +11,7 @@
  * | merges:READER     | set of the other authors whom the reader follows: their cheeps are merged in by each read  |
  * | hot               | hash of the authors whom somebody merges, or did: the newest position in their posts, or 0  |
  * | timeline:READER   | as posts: the newest of those whom the reader follows and does not merge; 800 at most      |
- * | floors            | hash of the above keys' names: the position above which a timeline is complete, if trimmed |
+ * | floors            | hash of readers whose timeline was full and got shorter: above which position it is complete |
  * | log               | stream of the shard's changes, ids are POSITION-INDEX; the newest 10,000                   |
  * | log-trimmed       | the newest id that the log no longer has                                                   |
  */
@@ -32,7 +32,7 @@ export const timelineShard = (readerId: string, space: Space): Shard => shardOf(
 // that can be on the page, and only the n lists above it can have something there: so this is bounded by the page and the
 // 5,000 whom one may follow. No two cheeps have the same position.
 const PAGE = `
-local prefix, reader, start, n = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local prefix, reader, start, n, length = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local timeline = 'timeline:' .. reader
 local function key(name) return prefix .. name end
 local function newest(name, from, to, most)
@@ -41,7 +41,14 @@ end
 
 local page = newest(timeline, start, '-inf', n)
 local isFull = #page == 2 * n
-local floor = isFull and 0 or tonumber(redis.call('HGET', key('floors'), timeline) or 0)
+local floor = 0
+if not isFull then
+  if redis.call('ZCARD', key(timeline)) >= length then
+    floor = tonumber(redis.call('ZRANGE', key(timeline), 0, 0, 'WITHSCORES')[2]) - 1
+  else
+    floor = tonumber(redis.call('HGET', key('floors'), reader) or 0)
+  end
+end
 local merges = redis.call('SMEMBERS', key('merges:' .. reader))
 if #merges == 0 and floor == 0 then return page end
 
@@ -92,8 +99,17 @@ for i = #positions, math.max(#positions - n + 1, 1), -1 do
 end
 return merged`;
 
-/** Cheep ids, newest first, to the true end. `totalCount` is of what is kept ready alone: nothing shows it. */
-export function readTimeline(redis: Redis, space: Space, readerId: string, request: PageRequest): Promise<Snapshot<Page>> {
+/**
+ * Cheep ids, newest first, to the true end. `totalCount` is of what is kept ready alone: nothing shows it.
+ * @param timelineLength as the projection was made with: tests use small ones
+ */
+export function readTimeline(
+  redis: Redis,
+  space: Space,
+  readerId: string,
+  request: PageRequest,
+  timelineLength = TIMELINE_LENGTH,
+): Promise<Snapshot<Page>> {
   const shard = timelineShard(readerId, space);
   const prefix = prefixOf(space, shard);
   const start = request.after === null ? '+inf' : `(${request.after}`;
@@ -104,7 +120,7 @@ export function readTimeline(redis: Redis, space: Space, readerId: string, reque
     shard,
     (multi, key) => {
       // One more than asked for tells whether there is a next page.
-      multi.callBuffer('EVAL', PAGE, 1, key(`timeline:${readerId}`), prefix, readerId, start, request.first + 1);
+      multi.callBuffer('EVAL', PAGE, 1, key(`timeline:${readerId}`), prefix, readerId, start, request.first + 1, timelineLength);
       multi.zcard(key(`timeline:${readerId}`));
     },
     (replies) => decodePage(replies, request),

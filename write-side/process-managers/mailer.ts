@@ -6,6 +6,7 @@
  */
 import type { ResultSetHeader, RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
+import { crashPoint } from '../../shared/crash-point.js';
 import type { Logger } from '../../shared/log.js';
 import type { Notice } from '../../shared/messages/notification.js';
 import { readHead } from '../journal.js';
@@ -61,11 +62,13 @@ async function sendOnce(
   const recipient = rows.find(({ id }) => id === recipientId);
   const actor = rows.find(({ id }) => id === actorId);
   if (!recipient || !actor) return log.error({ notificationId }, 'a mail to, or about, an author that is not there');
+  crashPoint('mailer: before record');
   // One statement, committed by itself: whoever finds the row knows that the mail was at least about to be sent.
   const [{ affectedRows }] = await connection.query<ResultSetHeader>(
     'INSERT IGNORE INTO mails (notification_id, recorded_at) VALUES (?, ?)',
     [notificationId, new Date().toISOString()],
   );
+  crashPoint('mailer: after record');
   if (affectedRows === 0) return;
   try {
     await post.send({
@@ -73,6 +76,7 @@ async function sendOnce(
       to: { name: recipient.username as string, address: recipient.email as string },
       ...textOf(notice, recipient.username as string, actor.username as string),
     });
+    crashPoint('mailer: after send');
   } catch (error) {
     log.error({ err: error, notificationId }, 'a mail could not be sent');
   }

@@ -9,6 +9,7 @@
  */
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
+import { crashPoint } from '../../shared/crash-point.js';
 import { follow, pause } from '../../shared/follow.js';
 import type { Nats } from '../../shared/jetstream.js';
 import type { Logger } from '../../shared/log.js';
@@ -80,7 +81,9 @@ export function startProcessManager(options: ProcessManagerOptions): Turns {
     const save = async () => {
       const { done } = turn;
       if (done === saved) return;
+      crashPoint('process manager: before checkpoint');
       await connection.query('UPDATE process_managers SET position = ? WHERE name = ?', [done, name]);
+      crashPoint('process manager: after checkpoint');
       saved = done;
     };
     try {
@@ -96,7 +99,14 @@ export function startProcessManager(options: ProcessManagerOptions): Turns {
     }
   };
 
-  return takeTurns({ name: `the process manager ${name}`, lock: lockNames(namespace).processManager(name), mysqlUrl, log, work });
+  return takeTurns({
+    name: `the process manager ${name}`,
+    lock: lockNames(namespace).processManager(name),
+    mysqlUrl,
+    nats: options.nats,
+    log,
+    work,
+  });
 }
 
 interface UnderWay {

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { headers } from '@nats-io/transport-node';
+import { crashPoint } from '../../shared/crash-point.js';
 import { pause } from '../../shared/follow.js';
 import { partOf } from '../../shared/ids.js';
 import { commandsStream, ensureStream, isNoStream, type Nats } from '../../shared/jetstream.js';
@@ -72,7 +73,9 @@ export class ReactionSender {
       while (!isSettled) {
         if (signal.aborted) throw new Error('the process manager stops');
         try {
+          crashPoint('reactions: before publish');
           await nats.js.publish(subject, data, { headers: h, timeout: PUBLISH_TIMEOUT_MS });
+          crashPoint('reactions: after publish');
         } catch (error) {
           log.warn({ err: error, commandId: message.commandId }, 'could not publish a reaction, trying again');
           // Nobody listens there: the stream was lost, and with it nothing that MySQL has.

@@ -8,6 +8,7 @@
 import { headers } from '@nats-io/transport-node';
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
+import { crashPoint } from '../../shared/crash-point.js';
 import { follow, pause } from '../../shared/follow.js';
 import { ensureStream, publicEventsStream, streamInfo, type Nats } from '../../shared/jetstream.js';
 import type { Logger } from '../../shared/log.js';
@@ -40,6 +41,7 @@ export function startPublisher({ mysqlUrl, namespace, nats, log }: PublisherOpti
     name: 'the publisher of public events',
     lock,
     mysqlUrl,
+    nats,
     log,
     work: async (connection, signal, isWell) => {
       const { epoch } = await readHead(connection);
@@ -190,7 +192,9 @@ class Publication {
         const batch = this.waiting.splice(0, MOST_IN_FLIGHT);
         this.resume?.();
         this.resume = null;
+        crashPoint('public events: before publish');
         await publishInOrder(this.nats, this.stream, this.sequence, batch);
+        crashPoint('public events: after publish');
         this.sequence += batch.length;
         this.hasPublished = true;
       }

@@ -1,0 +1,85 @@
+/** A plan: what each shard has to write for a batch of the journal's entries, and how far that brings it. */
+import { partOf } from '../shared/ids.js';
+import type { JournalEntry } from '../shared/messages/event.js';
+import { decodeEntry } from '../shared/messages/upcast.js';
+import type { PositionedWrite } from './apply.js';
+import type { PlacedWrite, Projection } from './projection.js';
+import type { Shard } from './shard.js';
+
+/** An entry that cannot be made sense of: every projection stops before it. */
+export interface Unreadable {
+  position: number;
+  cause: Error;
+}
+
+export const isUnreadable = (entry: JournalEntry | Unreadable): entry is Unreadable => 'cause' in entry;
+
+export function readEntry(body: string, position: number): JournalEntry | Unreadable {
+  try {
+    return Object.assign(decodeEntry(body), { position });
+  } catch (error) {
+    return { position, cause: error as Error };
+  }
+}
+
+export interface PlannedShard {
+  shard: Shard;
+  /** The position beyond which it must not go; Infinity for none. */
+  limit: number;
+}
+
+export interface Plan {
+  upTo: number;
+  /** In order. */
+  writes: PositionedWrite[];
+  /** Why it cannot go on after that. */
+  failed: Error | null;
+}
+
+/** Is the shard to leave this entry out, by an operator's word? */
+export type IsSkipped = (shard: Shard, position: number) => boolean;
+
+/**
+ * For each of a projection's shards, in their order: up to the batch's end, to the shard's limit, or before the first entry that the
+ * projection fails at.
+ * @param count how many shards the projection has; not all need be among these
+ */
+export function plan(
+  projection: Projection,
+  shards: PlannedShard[],
+  count: number,
+  batch: (JournalEntry | Unreadable)[],
+  isSkipped: IsSkipped,
+): Plan[] {
+  const end = batch.at(-1)!.position;
+  const plans = shards.map(({ limit }): Plan => ({ upTo: Math.min(end, limit), writes: [], failed: null }));
+  // A projection may have several generations, and so several shards of one number.
+  const byNumber: number[][] = Array.from({ length: count }, () => []);
+  shards.forEach(({ shard }, i) => byNumber[shard.number]!.push(i));
+  const everyone = [...shards.keys()];
+  for (const entry of batch) {
+    const { position } = entry;
+    let writes: PlacedWrite[] = [];
+    let failed: Error | null = null;
+    try {
+      if (isUnreadable(entry)) throw entry.cause;
+      writes = projection.writes(entry);
+    } catch (error) {
+      failed = new Error(`${projection.id.name} cannot apply the entry at position ${position}`, { cause: error });
+    }
+    for (const { id, write } of writes) {
+      for (const i of id === null ? everyone : byNumber[partOf(id, count)]!) {
+        if (position <= plans[i]!.upTo && !isSkipped(shards[i]!.shard, position)) plans[i]!.writes.push({ position, write });
+      }
+    }
+    if (failed === null) continue;
+    plans.forEach((one, i) => {
+      if (one.failed || one.upTo < position || isSkipped(shards[i]!.shard, position)) return;
+      one.failed = failed;
+      one.upTo = position - 1;
+    });
+    if (plans.every((one) => one.failed)) break;
+  }
+
+  return plans;
+}

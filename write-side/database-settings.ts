@@ -1,0 +1,80 @@
+/**
+ * What MySQL (or MariaDB) and its tables must be like for the promises to hold, looked at on every connect.
+ *
+ * A wrong setting stops the start with one line. One that is found later, after a reconnect, is told by `readyz` and the log, and
+ * nothing is written until it is right (docs/decisions/0010).
+ */
+import type { RowDataPacket } from 'mysql2';
+import type { Connection } from 'mysql2/promise';
+import { ConfigError } from '../shared/config.js';
+import { migrationsList } from './migrations/migrations.js';
+
+/** Versions that have all that is used here. */
+const LEAST_MYSQL = '8.0';
+const LEAST_MARIADB = '10.6';
+/** What is parked goes in one packet: a batch of 2 MiB, twice as long as text. */
+export const LEAST_PACKET_BYTES = 16 * 1024 * 1024;
+
+/** Without these, what was answered COMMITTED could be lost, or be published and then be gone. */
+const DURABLE = { innodb_flush_log_at_trx_commit: '1', log_bin: 'ON', sync_binlog: '1', read_only: 'OFF' };
+
+/** The server and the tables were right once, in this process. */
+let wereRight = false;
+
+/**
+ * @param session what the session was told to be, read back: between us and the server there may be a proxy that knows better
+ * @throws ConfigError naming all that is wrong, in one line; another error with that line when it was right before
+ */
+export async function expectRightSettings(connection: Connection, session: Record<string, string>): Promise<void> {
+  const faults = [...(await wrongSettings(connection, session)), ...(await wrongTables(connection))];
+  if (faults.length > 0) throw new (wereRight ? Error : ConfigError)(`MySQL: ${faults.join('; ')}`);
+  wereRight = true;
+}
+
+async function wrongSettings(connection: Connection, session: Record<string, string>): Promise<string[]> {
+  const wanted: Record<string, string> = { ...DURABLE, ...session };
+  // MariaDB and MySQL have different names for the isolation; SHOW leaves out what it does not know.
+  const names = [...Object.keys(wanted), 'version', 'max_allowed_packet', 'sql_mode', 'transaction_isolation', 'tx_isolation'];
+  const [rows] = await connection.query<RowDataPacket[]>('SHOW SESSION VARIABLES WHERE Variable_name IN (?)', [names]);
+  const actual = new Map(rows.map((row) => [String(row.Variable_name), String(row.Value)]));
+  const faults: string[] = [];
+  for (const [name, value] of Object.entries(wanted)) {
+    if (actual.get(name) !== value) faults.push(`${name} is ${actual.get(name) ?? 'not known'}, and must be ${value}`);
+  }
+  const version = actual.get('version') ?? '0';
+  const [kind, least] = version.includes('MariaDB') ? ['MariaDB', LEAST_MARIADB] : ['MySQL', LEAST_MYSQL];
+  if (isOlder(version, least)) faults.push(`${kind} is ${version}, and must be ${least} or later`);
+  const packet = Number(actual.get('max_allowed_packet'));
+  if (!(packet >= LEAST_PACKET_BYTES)) faults.push(`max_allowed_packet is ${packet}, and must be ${LEAST_PACKET_BYTES} or more`);
+  const isolation = actual.get('transaction_isolation') ?? actual.get('tx_isolation');
+  if (isolation !== 'READ-COMMITTED') faults.push(`the session's isolation is ${isolation}, and was set to READ-COMMITTED`);
+  const mode = actual.get('sql_mode') ?? '';
+  if (!mode.includes('STRICT_ALL_TABLES')) faults.push(`the session's sql_mode is ${mode || 'empty'}, and was set to STRICT_ALL_TABLES`);
+
+  return faults;
+}
+
+async function wrongTables(connection: Connection): Promise<string[]> {
+  const [tables] = await connection.query<RowDataPacket[]>(
+    `SELECT table_name AS name, engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'`,
+  );
+  if (!tables.some(({ name }) => name === 'mikro_orm_migrations')) return ['there are no tables: run the migrations'];
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT name FROM mikro_orm_migrations');
+  const run = new Set(rows.map(({ name }) => String(name)));
+  const known = new Set(migrationsList.map(({ name }) => name));
+  const missing = [...known].filter((name) => !run.has(name));
+  const unknown = [...run].filter((name) => !known.has(name));
+  const faults: string[] = [];
+  if (missing.length > 0) faults.push(`the tables are older than this release (without ${missing.join(', ')}): run the migrations`);
+  if (unknown.length > 0) faults.push(`the tables are of a newer release (${unknown.join(', ')}): start that one`);
+  const others = tables.filter(({ engine }) => engine !== 'InnoDB').map(({ name, engine }) => `${name} (${engine})`);
+  if (others.length > 0) faults.push(`tables must be InnoDB, and these are not: ${others.join(', ')}`);
+
+  return faults;
+}
+
+function isOlder(version: string, least: string): boolean {
+  const [a, b] = [version, least].map((text) => text.split('.').map((part) => Number.parseInt(part, 10)));
+
+  return a![0]! < b![0]! || (a![0] === b![0] && a![1]! < b![1]!);
+}
