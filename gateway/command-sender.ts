@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { headers, RequestError, TimeoutError } from '@nats-io/transport-node';
 import { JetStreamApiError } from '@nats-io/jetstream';
+import { crashPoint } from '../shared/crash-point.js';
 import { pause } from '../shared/follow.js';
 import { partOf } from '../shared/ids.js';
 import { commandsStream, ensureStream, isNoStream, type Nats } from '../shared/jetstream.js';
@@ -21,12 +22,17 @@ export interface CommandSenderOptions {
 /** JetStream has it, and what came of it is not known. */
 export type Sent = Outcome | { status: 'ACCEPTED' };
 
-/** Commands under way from one gateway, at the most. */
-const MOST_UNDER_WAY = 2_000;
+/** Commands under way from one gateway, at the most: when they wait for MySQL, some operations are left for those who read. */
+const MOST_UNDER_WAY = 1_500;
 const PUBLISH_TIMEOUT_MS = 1_000;
 const RETRY_MS = 50;
-/** JetStream's error codes for a full stream. */
-const STREAM_IS_FULL = new Set([10_077, 10_122]);
+
+/**
+ * JetStream refuses what a full stream cannot take with the same code as what it fails to write (10077).
+ * Source: ErrMaxMsgs and ErrMaxBytes in https://github.com/nats-io/nats-server/blob/main/server/store.go
+ */
+const isStreamFull = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && (error.code === 10_122 || (error.code === 10_077 && error.message.includes('exceeded')));
 
 export class CommandSender {
   private readonly id = randomUUID();
@@ -77,7 +83,10 @@ export class CommandSender {
         if (!waitForOutcome) settled.resolve({ status: 'ACCEPTED' });
       }, settled.reject);
 
-      return await settled.promise;
+      const outcome = await settled.promise;
+      crashPoint('gateway: before reply');
+
+      return outcome;
     } finally {
       clearTimeout(timer);
       this.waiting.delete(n);
@@ -94,11 +103,13 @@ export class CommandSender {
     for (let attempt = 1; !publishing.isOver; attempt++) {
       if (!nats.isConnected()) throw unavailable('The write side cannot be reached.', message.commandId);
       try {
+        crashPoint('gateway: before publish');
         await nats.js.publish(subject, data, { headers: h, timeout: PUBLISH_TIMEOUT_MS });
+        crashPoint('gateway: after publish');
         return;
       } catch (error) {
         if (publishing.isOver) return;
-        if (error instanceof JetStreamApiError && STREAM_IS_FULL.has(error.code)) {
+        if (isStreamFull(error)) {
           // An earlier try may have been stored, whatever we heard of it.
           if (attempt > 1) throw unavailable('Too many commands are waiting.', message.commandId);
           throw fault('OVERLOADED', 'Too many commands are waiting. Nothing was sent; try again.');
@@ -106,7 +117,7 @@ export class CommandSender {
         log.warn({ err: error, commandId: message.commandId }, 'could not publish a command, trying again');
         // Nobody listens there: the stream was lost, and with it nothing that MySQL has.
         if (isNoStream(error)) await this.prepare().catch(() => undefined);
-        else if (!(error instanceof TimeoutError) && !(error instanceof RequestError)) throw error;
+        else if (![TimeoutError, RequestError, JetStreamApiError].some((kind) => error instanceof kind)) throw error;
         await pause(RETRY_MS);
       }
     }

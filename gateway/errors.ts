@@ -25,6 +25,8 @@ export function fault(code: FaultCode, message: string, { http, ...details }: { 
 
 export const unauthenticated = () => fault('UNAUTHENTICATED', 'Nobody is signed in.');
 
+export const overloaded = () => fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
+
 /** What a frame of a subscription is about has gone meanwhile, as a later frame will tell: this one is left out. */
 export class GoneMeanwhile extends Error {
   override name = 'GoneMeanwhile';

@@ -11,12 +11,13 @@
  * change concerns and what it is to them; put a `Feed` of it into the gateway's services; and make a subscription whose
  * `subscribe` is `feed.follow` and whose resolver makes GraphQL objects of the frames. `timelines/` has all of it, once.
  */
+import pLimit from 'p-limit';
 import { registerEnumType } from 'type-graphql';
 import { compareChanges, readChanges, readStart, type ChangeId, type DecodeChange, type Logged } from '../read-side/changes.js';
-import { shardName, shardOf, type ProjectionId, type Shard } from '../read-side/shard.js';
+import { liveShard, shardName, shardOf, type ProjectionId, type Shard, type Space } from '../read-side/shard.js';
 import type { Logger } from '../shared/log.js';
 import type { Consistency } from './consistency.js';
-import { fault } from './errors.js';
+import { fault, overloaded } from './errors.js';
 import type { Progress } from './progress.js';
 import type { Reads } from './reads.js';
 import { resumeCursor, type Resume } from './resume-cursor.js';
@@ -92,6 +93,10 @@ export interface FeedDefinition<Change, News extends Told> {
 /** Frames that wait for one subscriber, at the most; then it gets a reset instead. */
 const MOST_WAITING = 1_000;
 const MOST_IN_A_READ = 500;
+/** Of a gateway: subscriptions that read at once what they have missed (the others wait), and frames of it that wait to be taken. */
+const MOST_BEGINNING = 200;
+const MOST_REPLAYED = 200_000;
+const replays = { limit: pLimit(MOST_BEGINNING), frames: 0 };
 /** After every change of a position. */
 const LAST_INDEX = Number.MAX_SAFE_INTEGER;
 
@@ -99,7 +104,7 @@ const changeId = ({ position, index }: Resume): ChangeId => ({ position, index: 
 
 class Subscriber<News extends Told> {
   /** What was missed, then `live`: as long as the log at most, and never thrown away. */
-  replay: Frame<News>[] = [];
+  private replay: Frame<News>[] = [];
   readonly frames: Frame<News>[] = [];
   topics = new Set<string>();
   last: ChangeId = { position: 0, index: 0 };
@@ -110,6 +115,23 @@ class Subscriber<News extends Told> {
     readonly id: string,
     private epoch: string,
   ) {}
+
+  get isEmpty(): boolean {
+    return this.replay.length + this.frames.length === 0;
+  }
+
+  /** In place of what is still to be replayed. */
+  begin(replay: Frame<News>[]): void {
+    replays.frames += replay.length - this.replay.length;
+    this.replay = replay;
+  }
+
+  take(): Frame<News> | undefined {
+    if (this.replay.length === 0) return this.frames.shift();
+    replays.frames -= 1;
+
+    return this.replay.shift();
+  }
 
   push(news: Frame<News>): void {
     if (this.frames.length >= MOST_WAITING) {
@@ -126,7 +148,7 @@ class Subscriber<News extends Told> {
     const isLive = epoch === this.epoch && !this.replay.some(({ type }) => type === 'live');
     this.epoch = epoch;
     this.frames.length = 0;
-    this.replay = [frame<News>(epoch, at, { type: 'reset', reason }), ...(isLive ? [] : [frame<News>(epoch, at, { type: 'live' })])];
+    this.begin([frame<News>(epoch, at, { type: 'reset', reason }), ...(isLive ? [] : [frame<News>(epoch, at, { type: 'live' })])]);
     this.wake();
   }
 }
@@ -138,17 +160,27 @@ class Tail<Change, News extends Told> {
   private epoch: string;
   private reading = false;
   private isBehind = false;
+  /** Another generation is read than before. */
+  private isElsewhere = false;
   readonly stopListening: () => void;
 
   constructor(
     private readonly definition: FeedDefinition<Change, News>,
-    private readonly shard: Shard,
+    private shard: Shard,
     private readonly reads: Reads,
     progress: Progress,
     private readonly log: Logger,
   ) {
     this.epoch = reads.space.epoch;
-    this.stopListening = progress.listen(shardName(shard), () => void this.read());
+    this.stopListening = progress.listen(shard, () => void this.read());
+  }
+
+  /** After a switch the same changes are in another generation's log, under the same ids; but who listens to what may be another. */
+  private lookWhere(space: Space): void {
+    const live = liveShard(this.definition.projection, this.shard.number, space);
+    if (live.generation === this.shard.generation) return;
+    this.shard = live;
+    this.isElsewhere = true;
   }
 
   get isEmpty(): boolean {
@@ -193,9 +225,11 @@ class Tail<Change, News extends Told> {
       while (this.isBehind && this.last) {
         this.isBehind = false;
         const { redis, space } = this.reads;
-        if (space.epoch !== this.epoch) {
+        this.lookWhere(space);
+        if (space.epoch !== this.epoch || this.isElsewhere) {
           await this.restart('CURSOR_TOO_OLD');
           this.epoch = space.epoch;
+          this.isElsewhere = false;
           continue;
         }
         const from = this.last;
@@ -280,12 +314,14 @@ export class Feed<Change, News extends Told> {
     const shard = shardOf(definition.projection, id, reads.space);
     const { own, set } = definition.topics(id);
     const isOfThisEpoch = after !== null && after.epoch === epoch;
-    const { value, applied } = await reads.read(
-      consistency,
-      shard,
-      (redis, space) => readStart(redis, space, shard, set, isOfThisEpoch ? changeId(after) : null, definition.decode),
-      { floor: isOfThisEpoch ? after.position : 0, fromTheFuture },
-    );
+    const begin = () =>
+      reads.read(
+        consistency,
+        shard,
+        (redis, space) => readStart(redis, space, shard, set, isOfThisEpoch ? changeId(after) : null, definition.decode),
+        { floor: isOfThisEpoch ? after.position : 0, fromTheFuture },
+      );
+    const { value, applied } = await (isOfThisEpoch ? replays.limit(begin) : begin());
     // It was of a journal that is over by now.
     if (reads.space.epoch !== epoch) return this.follow(consistency, id, after);
     const subscriber = new Subscriber<News>(id, epoch);
@@ -293,13 +329,15 @@ export class Feed<Change, News extends Told> {
     subscriber.last = { position: applied, index: LAST_INDEX };
     const now: Resume = { position: applied, index: null };
     const missed = this.missed(epoch, value.changes, subscriber.topics, now, after !== null && (!isOfThisEpoch || value.isTorn));
-    subscriber.replay = [...missed, frame<News>(epoch, now, { type: 'live' })];
+    if (replays.frames + missed.length > MOST_REPLAYED) throw overloaded();
+    subscriber.begin([...missed, frame<News>(epoch, now, { type: 'live' })]);
     const tail = this.tails.get(shard.number) ?? new Tail(definition, shard, reads, this.progress, this.log);
     this.tails.set(shard.number, tail);
     tail.add(subscriber);
     const leave = () => {
       if (subscriber.isOver) return;
       subscriber.isOver = true;
+      subscriber.begin([]);
       tail.remove(subscriber);
       subscriber.wake();
       if (!tail.isEmpty) return;
@@ -310,13 +348,11 @@ export class Feed<Change, News extends Told> {
     // Not a generator: one that waits for its next frame cannot be told to return.
     const frames: AsyncIterableIterator<Frame<News>> = {
       next: async () => {
-        while (subscriber.replay.length + subscriber.frames.length === 0 && !subscriber.isOver) {
+        while (subscriber.isEmpty && !subscriber.isOver) {
           await new Promise<void>((resolve) => (subscriber.wake = resolve));
         }
 
-        return subscriber.isOver
-          ? { value: undefined, done: true }
-          : { value: (subscriber.replay.shift() ?? subscriber.frames.shift())!, done: false };
+        return subscriber.isOver ? { value: undefined, done: true } : { value: subscriber.take()!, done: false };
       },
       return: async () => {
         leave();

@@ -2,12 +2,13 @@
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../shared/log.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
-import type { Context, Services, Transport } from './context.js';
+import type { Context, Services, Transport, Work } from './context.js';
+import { overloaded } from './errors.js';
 import { PARSE_OPTIONS } from './operations.js';
 import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
@@ -44,7 +45,10 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
   await apollo.start();
   const apolloHandler: RouteHandlerMethod = fastifyApolloHandler(apollo, {
     context: async (request: FastifyRequest, reply: FastifyReply) => {
-      reply.raw.once('close', services.work.begin(Array.isArray(request.body) ? request.body.length : 1));
+      const done = services.work.begin(Array.isArray(request.body) ? request.body.length : 1);
+      // Who asked may have gone while it waited for its turn, and will not go again.
+      if (reply.raw.destroyed) done();
+      else reply.raw.once('close', done);
       const context = await createContext(services, parametersOf(request.headers), cookiesOf(request.headers), cookiesOn(request, reply));
       void reply.header('x-request-id', context.correlationId);
 
@@ -60,10 +64,7 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
   app.route({
     url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
-    // Apollo's handler makes a URL of it.
-    onRequest: async ({ hostname }, reply) => {
-      if (!URL.canParse(`http://${hostname}`)) return reply.code(400).send(errorBody('BAD_REQUEST', 'The header Host names no host.'));
-    },
+    onRequest: [inTurn(services.work), namesHost],
     errorHandler: notExecuted(services.log),
     handler(request, reply) {
       if (streams.isWantedBy(request)) return streams.answer(request, reply);
@@ -113,10 +114,35 @@ const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
 
 /** For what is never executed, because its body is no JSON, or too large, or of another kind. */
 export const notExecuted = (log: Logger) => (error: FastifyError, _: FastifyRequest, reply: FastifyReply) => {
+  // Who asked is gone, in the middle of asking.
+  if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET') return void reply.code(400).send();
   const status = error.statusCode ?? 500;
   if (status >= 500) log.error({ err: error }, 'a bug before a request was executed');
   void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody('BAD_REQUEST', error.message));
 };
+
+/** Before anything is read of what was sent: refusing must cost next to nothing, or it would be the overload. */
+export const inTurn =
+  (work: Work): onRequestHookHandler =>
+  ({ headers: { accept } }, reply, done) => {
+    try {
+      const turn = accept?.includes(EVENT_STREAM) ? work.turnToSubscribe() : work.turn();
+      if (turn) void turn.then(() => done());
+      else done();
+    } catch {
+      void reply.code(503).header('retry-after', '1').send(REFUSED);
+    }
+  };
+const REFUSED = { errors: [overloaded().toJSON()] };
+
+/** Apollo's handler makes a URL of it. */
+const namesHost: onRequestHookHandler = ({ hostname }, reply, done) => {
+  if (URL.canParse(`http://${hostname}`)) done();
+  else void reply.code(400).send(errorBody('BAD_REQUEST', 'The header Host names no host.'));
+};
+
+/** The type of a stream of events. */
+export const EVENT_STREAM = 'text/event-stream';
 
 export const errorBody = (code: string, message: string) => ({ errors: [{ message, extensions: { code } }] });
 

@@ -4,6 +4,7 @@ import type { Logger } from '../shared/log.js';
 import { natsNames } from '../shared/names.js';
 import { askJournalHead } from '../shared/journal-requests.js';
 import { progressMessage, type ProgressMessage } from '../read-side/progress.js';
+import { anyGeneration, shardName, type Shard } from '../read-side/shard.js';
 
 interface Waiter {
   position: number;
@@ -18,6 +19,7 @@ const MOST_COMMITS = 1_024;
 export class Progress {
   private readonly applied = new Map<string, number>();
   private readonly stopped = new Set<string>();
+  private live: string | null = null;
   private readonly waiters = new Map<string, Set<Waiter>>();
   private readonly listeners = new Map<string, Set<() => void>>();
   private readonly commits: { position: number; at: number }[] = [];
@@ -27,6 +29,8 @@ export class Progress {
   epoch: string | null = null;
   /** Is told of an epoch, and says whether it is the one to listen to. */
   onEpoch: (epoch: string) => boolean = () => true;
+  /** Is told which generations are to be read, by `projectionName`, when these have changed. */
+  onLive: (live: ReadonlyMap<string, number>) => void = () => undefined;
 
   private readonly names;
   private asking: Promise<Head | null> | null = null;
@@ -60,7 +64,7 @@ export class Progress {
     return this.applied.get(shard) ?? -1;
   }
 
-  /** Has it met an event that it cannot apply? Then it does not move until an operator or a new release has mended that. */
+  /** Has it met an event that it cannot apply, or does an operator hold it? Then it does not move until somebody sees to that. */
   isStopped(shard: string): boolean {
     return this.stopped.has(shard);
   }
@@ -102,10 +106,14 @@ export class Progress {
     });
   }
 
-  /** Calls back each time that something is heard of the shard, until the returned function is called. */
-  listen(shard: string, listener: () => void): () => void {
-    const listeners = this.listeners.get(shard) ?? new Set();
-    this.listeners.set(shard, listeners.add(listener));
+  /**
+   * Calls back each time that something is heard of the shard, of whichever generation, until the returned function is called: which
+   * one is read may change at any time.
+   */
+  listen(shard: Shard, listener: () => void): () => void {
+    const name = anyGeneration(shardName(shard));
+    const listeners = this.listeners.get(name) ?? new Set();
+    this.listeners.set(name, listeners.add(listener));
 
     return () => listeners.delete(listener);
   }
@@ -125,7 +133,7 @@ export class Progress {
     }));
   }
 
-  private hear({ epoch, applied, stopped }: ProgressMessage): void {
+  private hear({ epoch, applied, stopped, live }: ProgressMessage): void {
     if (epoch !== this.epoch) {
       if (!this.onEpoch(epoch)) return;
       this.epoch = epoch;
@@ -134,15 +142,21 @@ export class Progress {
       this.furthest = 0;
       // A restored journal may be behind what was committed in the old one.
       this.commits.length = 0;
+      this.live = null;
+    }
+    const liveNow = JSON.stringify(live);
+    if (liveNow !== this.live) {
+      this.live = liveNow;
+      this.onLive(new Map(Object.entries(live)));
     }
     for (const [shard, position] of Object.entries(applied)) {
-      const isStopped = stopped.includes(shard);
+      const isStopped = Object.hasOwn(stopped, shard);
       if (isStopped) this.stopped.add(shard);
       else this.stopped.delete(shard);
       this.applied.set(shard, position);
       this.furthest = Math.max(this.furthest, position);
       for (const waiter of this.waiters.get(shard) ?? []) if (isStopped || waiter.position <= position) waiter.wake();
-      for (const listener of this.listeners.get(shard) ?? []) listener();
+      for (const listener of this.listeners.get(anyGeneration(shard)) ?? []) listener();
     }
   }
 }

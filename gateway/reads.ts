@@ -12,6 +12,9 @@ import type { Progress } from './progress.js';
 const FIRST_BACKOFF_MS = 50;
 const LAST_BACKOFF_MS = 400;
 
+/** What ioredis, and Redis, say when they are not well. The connection's status may be `ready` still, or again. */
+const CONNECTION_TROUBLE = /timed out|Connection is closed|isn't writeable|max retries per request|ECONN|EPIPE|LOADING/i;
+
 export interface ReadOptions<T> {
   /** At least as of this position; the operation's own demand when it is higher. */
   floor?: number;
@@ -121,7 +124,7 @@ export class Reads {
     try {
       return await run(this.redis, space);
     } catch (error) {
-      if (this.redis.status === 'ready' && !/timed out|Connection is closed|LOADING/i.test((error as Error).message)) throw error;
+      if (this.redis.status === 'ready' && !CONNECTION_TROUBLE.test((error as Error).message)) throw error;
       throw fault('UNAVAILABLE', 'The projections do not answer.');
     }
   }
@@ -129,7 +132,7 @@ export class Reads {
 
 function notCaughtUp(shard: string, { applied, target }: Snapshot<unknown>, wanted: number, isStopped: boolean): string {
   if (applied < 0) return `The projection ${shard} is not there yet.`;
-  if (isStopped) return `The projection ${shard} has stopped at position ${applied}: it cannot apply what comes next until that is mended.`;
+  if (isStopped) return `The projection ${shard} has stopped at position ${applied}, until somebody sees to it.`;
   if (applied < target) return `The projection ${shard} is being built: it has applied ${applied} of ${target}.`;
 
   return `The projection ${shard} has applied position ${applied}, and ${wanted} was asked for.`;

@@ -14,13 +14,12 @@ import { CONSISTENCY_HEADER } from './consistency.js';
 import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
 import { fault } from './errors.js';
-import { errorBody, GRAPHQL_PATH, notExecuted } from './http.js';
+import { errorBody, EVENT_STREAM, GRAPHQL_PATH, inTurn, notExecuted } from './http.js';
 import type { OperationRequest, Operations } from './operations.js';
 import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
 import { cookiesOf, createContext, parametersOf } from './transport.js';
 
 export const STREAM_PATH = `${GRAPHQL_PATH}/stream`;
-const EVENT_STREAM = 'text/event-stream';
 const MOST_STREAMS = 10_000;
 /** A proxy gives up a response that is silent for long. */
 const HEARTBEAT_MS = 12_000;
@@ -105,7 +104,13 @@ export function serveEventStreams(
     handler: (_, reply) =>
       reply.code(405).header('allow', 'GET, POST').send(errorBody('BAD_REQUEST', 'Each operation is a stream of its own.')),
   });
-  app.route({ url: STREAM_PATH, method: ['GET', 'POST'], errorHandler: notExecuted(services.log), handler: stream });
+  app.route({
+    url: STREAM_PATH,
+    method: ['GET', 'POST'],
+    onRequest: inTurn(services.work),
+    errorHandler: notExecuted(services.log),
+    handler: stream,
+  });
 
   return {
     isWantedBy({ method, headers: { accept = '' }, query, body }) {

@@ -2,12 +2,13 @@
 import fastifyCookie from '@fastify/cookie';
 import fastifyCors from '@fastify/cors';
 import fastify from 'fastify';
-import { Redis } from 'ioredis';
 import { ConfigError, type settings } from '../shared/config.js';
 import { connectNats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
+import { connectRedis } from '../shared/redis.js';
 import { failOnConfigError, readiness, serveHealth, type Service } from '../shared/service.js';
 import { epochKey, shardName, shardsKey, type Space } from '../read-side/shard.js';
+import { liveGenerations, readControl } from '../read-side/control.js';
 import { allShards } from '../read-side/progress.js';
 import type { z } from 'zod';
 import { authorFeed } from './authors/author-feed.js';
@@ -16,6 +17,8 @@ import { threadFeed } from './cheeps/thread-feed.js';
 import { CommandSender } from './command-sender.js';
 import { CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
 import { Work, type Services } from './context.js';
+import { openDoors } from './doors.js';
+import { fault } from './errors.js';
 import { Feed } from './feed.js';
 import { serveHttp } from './http.js';
 import { serveIde } from './ide.js';
@@ -49,7 +52,10 @@ export const GATEWAY_SETTINGS = [
 export type GatewayConfig = { [K in (typeof GATEWAY_SETTINGS)[number]]: z.output<(typeof settings)[K]> };
 
 const MOST_BYTES_IN_A_BODY = 256 * 1024;
-const MOST_OPERATIONS = 2_000;
+/** For a request to come whole; for its answer to be taken, as long as nothing moves; between two requests. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const SILENCE_MS = 120_000;
+const KEEP_ALIVE_MS = 72_000;
 const RETRY_MS = 250;
 /** While it stops, between looks for connections that nobody uses any more. */
 const IDLE_MS = 50;
@@ -60,6 +66,9 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     bodyLimit: MOST_BYTES_IN_A_BODY,
     trustProxy: config.TRUST_PROXY,
     forceCloseConnections: 'idle',
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: SILENCE_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
   });
   let waitsFor = (): string[] => [];
   app.get('/healthz', () => ({ alive: true }));
@@ -78,15 +87,15 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   }
 
   // A read that Redis does not answer is told so at once: nothing waits in a queue here.
-  const redis = new Redis(config.REDIS_URL, {
+  const redisConnection = connectRedis(config.REDIS_URL, log, {
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     commandTimeout: 2 * config.READ_DEADLINE_MS,
-    retryStrategy: (n) => Math.min(50 * n, 500),
   });
-  redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
+  const { redis } = redisConnection;
   // Until NATS is there, the port answers for nothing but that.
-  const waiting = await serveHealth({ waitsFor: () => ['NATS'] }, config.PORT, config.HOST);
+  const notYet = fault('UNAVAILABLE', 'This gateway has only just begun, and waits for NATS.');
+  const waiting = await serveHealth({ waitsFor: () => ['NATS'] }, config.PORT, config.HOST, { status: 503, body: { errors: [notYet] } });
   const nats = await connectNats(config.NATS_URL, 'gateway');
   await waiting.close();
 
@@ -96,7 +105,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     // One that was left is over: a read side that still tells of it is about to hear so too.
     if (left.has(epoch) || space?.epoch === epoch) return;
     if (space) left.add(space.epoch);
-    space = { namespace, epoch, shards };
+    space = { namespace, epoch, shards, live: new Map() };
     log.info({ epoch }, 'the journal’s epoch');
     compareShards();
   };
@@ -116,13 +125,21 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     setEpoch(epoch);
     return space?.epoch === epoch;
   };
+  progress.onLive = (live) => {
+    if (space) space = { ...space, live };
+  };
   // The read side may be away: Redis knows the last epoch, and reads go on.
+  const askRedis = async () => {
+    const epoch = await redis.get(epochKey(namespace));
+    if (!epoch || space) return;
+    const live = liveGenerations(await readControl(redis, { namespace, epoch, shards }));
+    if (space) return;
+    setEpoch(epoch);
+    progress.onLive(live);
+  };
   redis.on('ready', () => {
     compareShards();
-    redis.get(epochKey(namespace)).then(
-      (epoch) => epoch && !space && setEpoch(epoch),
-      (error: unknown) => log.warn({ err: error }, 'epoch'),
-    );
+    askRedis().catch((error: unknown) => log.warn({ err: error }, 'epoch'));
   });
 
   const reads = new Reads(redis, progress, () => space);
@@ -138,7 +155,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     threadFeed: new Feed(threadFeed, reads, progress, log),
     notificationFeed: new Feed(notificationFeed, reads, progress, log),
     readDeadlineMs: config.READ_DEADLINE_MS,
-    work: new Work(MOST_OPERATIONS),
+    work: new Work(),
     log,
   };
   let stream: string | null = 'the stream of commands';
@@ -167,7 +184,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   waitsFor = () => {
     const waiting: string[] = [];
     if (!nats.isConnected()) waiting.push('NATS');
-    if (redis.status !== 'ready') waiting.push('Redis');
+    waiting.push(...redisConnection.waitsFor());
     if (stream) waiting.push(stream);
     if (!isReadSideSeen) {
       const unseen = space
@@ -183,22 +200,23 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     return waiting;
   };
 
-  await app.listen({ port: config.PORT, host: config.HOST });
+  const closeDoors = await openDoors(app, config.PORT, config.HOST);
 
   return {
     waitsFor: () => waitsFor(),
     stop: async () => {
       // New work first, then what is under way, then what that needs.
+      const othersGone = closeDoors();
       await websocket.stop();
       streams.stop();
       // A connection that is busy now would be kept for its next request.
       const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_MS);
-      await app.close();
+      await Promise.all([app.close(), othersGone]);
       clearInterval(idle);
       await http.stop();
       await nats.close();
       await prepared;
-      redis.disconnect();
+      redisConnection.close();
     },
   };
 }

@@ -25,7 +25,7 @@ import { pause } from '../shared/follow.js';
 import { encodeToken, type Token } from '../shared/token.js';
 import type { ConsistencyReport } from './consistency.js';
 import type { Context } from './context.js';
-import { GoneMeanwhile } from './errors.js';
+import { GoneMeanwhile, overloaded } from './errors.js';
 import { isOfFeed } from './feed.js';
 import { logBugs, presentable } from './http.js';
 
@@ -34,6 +34,8 @@ const RETRY_MS = 100;
 /** A frame that was executed is there for others for so long: those who get it later see nothing older than that. */
 const SHARED_MS = 1_000;
 const MOST_SHARED = 1_000;
+/** Subscriptions of a gateway, at the most: each takes some 20 KB. */
+const MOST_SUBSCRIPTIONS = 20_000;
 
 /** One result, as it goes out. */
 export class Answer {
@@ -97,6 +99,7 @@ export class Subscriptions {
     ttl: SHARED_MS,
     ttlAutopurge: true,
   });
+  private open = 0;
 
   /**
    * As graphql-js's `subscribe`.
@@ -104,9 +107,20 @@ export class Subscriptions {
    * @returns what is wrong, or each frame's answer, until `return` is called
    */
   async subscribe(args: ExecutionArgs, shown: Shown = { at: 0 }): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult> {
+    if (this.open >= MOST_SUBSCRIPTIONS) return { errors: [overloaded()] };
+    // Before it has begun, which others may have to do first.
+    this.open += 1;
+    let isOpen = true;
+    const left = () => {
+      this.open -= isOpen ? 1 : 0;
+      isOpen = false;
+    };
     // graphql-js throws where the root field is left out by a directive.
     const source = await createSourceEventStream(args).catch((error: unknown) => ({ errors: [asGraphQLError(error)] }));
-    if (!(Symbol.asyncIterator in source)) return source;
+    if (!(Symbol.asyncIterator in source)) {
+      left();
+      return source;
+    }
     const frames = source[Symbol.asyncIterator]();
     const shape = shapeOf(args);
     const stop = new AbortController();
@@ -115,7 +129,10 @@ export class Subscriptions {
       next: async () => {
         for (;;) {
           const frame = await frames.next();
-          if (frame.done) return { value: undefined, done: true };
+          if (frame.done) {
+            left();
+            return { value: undefined, done: true };
+          }
           let executed = await this.execute(subscriber, frame.value);
           // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
           while (executed.is === 'late' && !stop.signal.aborted) {
@@ -128,6 +145,7 @@ export class Subscriptions {
         }
       },
       return: async () => {
+        left();
         stop.abort();
         await frames.return?.();
 

@@ -22,6 +22,9 @@ const MOST_OPERATIONS = 100;
 const MOST_BYTES_IN_A_MESSAGE = 256 * 1024;
 /** Who asks for more while so much waits to be read does not read at all. */
 const MOST_BYTES_UNREAD = 16 * 1024 * 1024;
+/** Of all sockets together: beyond that, those who have left most unread are closed. */
+const MOST_BYTES_UNREAD_IN_ALL = 256 * 1024 * 1024;
+const UNREAD_LOOK_MS = 1_000;
 const MOST_SOCKETS = 10_000;
 const INIT_DEADLINE_MS = 5_000;
 /** A socket that has not answered one ping by the time of the next is dead; one that is slow to read may not have come to it yet. */
@@ -92,6 +95,7 @@ export function serveWebsocket(
       try {
         // A subscription is bounded by its socket; what it begins with is one read.
         const isLive = getOperationAST(checked, payload.operationName)!.operation === OperationTypeNode.SUBSCRIPTION;
+        await (isLive ? services.work.turnToSubscribe() : services.work.turn());
         if (!isLive) session.underWay.set(id, services.work.begin(1));
         const contextValue = await contextOf(session, connectionParams ?? {}, payload);
         // When it was opened, that may not have been known.
@@ -167,6 +171,17 @@ export function serveWebsocket(
       websocket.ping();
     }
   }, PING_MS);
+  const watch = setInterval(() => {
+    let unread = 0;
+    for (const { bufferedAmount } of sockets.clients) unread += bufferedAmount;
+    if (unread <= MOST_BYTES_UNREAD_IN_ALL) return;
+    log.warn({ unread }, 'too much waits to be read by websockets, closing those who read least');
+    for (const websocket of [...sockets.clients].sort((a, b) => b.bufferedAmount - a.bufferedAmount)) {
+      if (unread <= MOST_BYTES_UNREAD_IN_ALL / 2) break;
+      unread -= websocket.bufferedAmount;
+      websocket.terminate();
+    }
+  }, UNREAD_LOOK_MS);
   const serve = (websocket: WebSocket, { headers }: IncomingMessage) => {
     const failed = (error: Error) => {
       // One that only servers send; everything else that a client can do wrong is dealt with inside.
@@ -227,6 +242,7 @@ export function serveWebsocket(
     /** Closes all sockets, with or without the client's consent. */
     stop: async () => {
       clearInterval(heart);
+      clearInterval(watch);
       const gone = new Promise((resolve) => sockets.close(resolve));
       for (const websocket of sockets.clients) websocket.close(1001, 'Going away');
       const deadline = setTimeout(() => sockets.clients.forEach((websocket) => websocket.terminate()), CLOSE_DEADLINE_MS);

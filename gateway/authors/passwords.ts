@@ -10,9 +10,12 @@ import { fault } from '../errors.js';
 const ARGON2ID = { algorithm: 2 satisfies Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 /** Each takes tens of milliseconds of a core and 19 MiB; more at once would only make all of them late. */
 const MOST_AT_ONCE = 64;
-const TIMEOUT_MS = 5_000;
+/** One of the write sides that may answer can have gone silent a moment ago: then another is asked. */
+const TRY_MS = 2_500;
+const MOST_TRIES = 2;
 
-const reply = z.object({ authorId: z.string().nullable() });
+/** `error`: it could not look, as MySQL is away, or it has too many to look at. */
+const reply = z.union([z.object({ authorId: z.string().nullable() }), z.object({ error: z.string() })]);
 
 export class Passwords {
   private underWay = 0;
@@ -40,16 +43,18 @@ export class Passwords {
   private ask(who: { usernameOrEmail: string } | { authorId: string }, password: string): Promise<string | null> {
     return this.bounded(async () => {
       const request = JSON.stringify({ ...who, password: password.normalize('NFC') });
-      try {
-        const message = await this.nats.connection.request(natsNames(this.namespace).authenticate, request, { timeout: TIMEOUT_MS });
-
-        return reply.parse(message.json()).authorId;
-      } catch (error) {
-        if (error instanceof RequestError || error instanceof TimeoutError) {
-          throw fault('UNAVAILABLE', 'The write side does not answer, and it alone knows passwords. Try again.');
+      for (let tries = 1; this.nats.isConnected(); tries++) {
+        try {
+          const message = await this.nats.connection.request(natsNames(this.namespace).authenticate, request, { timeout: TRY_MS });
+          const answer = reply.parse(message.json());
+          if ('authorId' in answer) return answer.authorId;
+          break;
+        } catch (error) {
+          if (!(error instanceof RequestError || error instanceof TimeoutError)) throw error;
+          if (error instanceof RequestError || tries === MOST_TRIES) break;
         }
-        throw error;
       }
+      throw fault('UNAVAILABLE', 'The write side does not answer, and it alone knows passwords. Try again.');
     });
   }
 

@@ -1,6 +1,5 @@
 import { Arg, Ctx, Field, ID, ObjectType, Query, Resolver, Root, Subscription } from 'type-graphql';
 import { commandShard, readCommand, type CommandRow } from '../../read-side/commands/query.js';
-import { shardName } from '../../read-side/shard.js';
 import { REASONS } from '../../shared/refused.js';
 import { id as idRule } from '../../shared/rules.js';
 import { CommandStatus, UserError } from '../command-payload.js';
@@ -64,7 +63,7 @@ async function settled(givenId: string, context: Context): Promise<AsyncIterable
     wake();
   };
   // Before the first read: what is applied between the two would never be heard of.
-  const stopListening = progress.listen(shardName(commandShard(senderId, reads.space)), () => {
+  const stopListening = progress.listen(commandShard(senderId, reads.space), () => {
     hasMoved = true;
     wake();
   });
