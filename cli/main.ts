@@ -5,16 +5,38 @@
  * Exit codes: 0 done, 1 it could not be done, 2 it was called in a wrong way. Answers go to stdout, all else to stderr.
  */
 import { ConfigError } from '../shared/config.js';
+import { backup, restore } from './backup.js';
+import { epoch } from './epoch.js';
 import { history } from './history.js';
+import { parked } from './parked.js';
+import { journal } from './journal.js';
+import { lanes, pause, resume, step } from './pause.js';
+import { projections } from './projections.js';
+import { status } from './status.js';
 import { OperatorError, UsageError, type Subcommand } from './subcommand.js';
+import { verify } from './verify.js';
 
 /** Every subcommand there is. */
-const subcommands: Record<string, Subcommand> = { history };
+const subcommands: Record<string, Subcommand> = {
+  status,
+  pause,
+  resume,
+  step,
+  lanes,
+  parked,
+  projections,
+  verify,
+  journal,
+  history,
+  backup,
+  restore,
+  epoch,
+};
 
 const HELP = `Usage: cheeper SUBCOMMAND …
 
 ${Object.entries(subcommands)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`)
   .join('\n')}
 
 cheeper SUBCOMMAND --help tells more.`;
@@ -42,3 +64,5 @@ try {
   process.stderr.write(`cheeper: ${isExpected ? error.message : (error as Error).stack}\n`);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
+// All that was said is out; a server that is silent keeps its connection, and nobody waits for it any more.
+process.stdout.write('', () => process.exit());

@@ -1,0 +1,111 @@
+/** Servers as an operator's command uses them: who does not answer soon is said to be away, in one line. */
+import { connect } from '@nats-io/transport-node';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Redis } from 'ioredis';
+import mysql, { type Connection } from 'mysql2/promise';
+import type { Nats } from '../shared/jetstream.js';
+import { natsNames } from '../shared/names.js';
+import { epochKey, shardsKey, type Space } from '../read-side/shard.js';
+import { OperatorError } from './subcommand.js';
+
+const CONNECT_MS = 3_000;
+
+/** @throws OperatorError when it does not answer */
+export async function connectRedisOnce(url: string): Promise<Redis> {
+  const redis = new Redis(url, { lazyConnect: true, connectTimeout: CONNECT_MS, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  redis.on('error', () => undefined); // Whoever asks it something hears of it.
+  try {
+    await redis.connect();
+  } catch (error) {
+    redis.disconnect();
+    throw new OperatorError(`Redis cannot be asked: ${describe(error)}`);
+  }
+
+  return redis;
+}
+
+/** @throws OperatorError when it does not answer */
+export async function connectNatsOnce(url: string): Promise<Nats> {
+  try {
+    const connection = await connect({ servers: url.split(','), name: 'cheeper', timeout: CONNECT_MS, reconnect: false });
+    const options = { timeout: CONNECT_MS };
+
+    return {
+      connection,
+      js: jetstream(connection, options),
+      jsm: await jetstreamManager(connection, { ...options, checkAPI: false }),
+      isConnected: () => !connection.isClosed(),
+      // It is not made again: whoever uses it then is told.
+      timesLost: () => 0,
+      onLost: () => () => undefined,
+      close: () => connection.close(),
+    };
+  } catch (error) {
+    throw new OperatorError(`NATS cannot be asked: ${describe(error)}`);
+  }
+}
+
+/** For a row that a batch of commands, or a stopped process, holds: longer than MySQL lets a silent process hold anything. */
+const LOCK_WAIT_SECONDS = 15;
+
+/** A single connection, which waits for statements as long as they take. @throws OperatorError when it does not answer */
+export async function connectMysqlOnce(url: string): Promise<Connection> {
+  try {
+    const connection = await mysql.createConnection({
+      uri: url,
+      charset: 'utf8mb4_bin',
+      timezone: 'Z',
+      supportBigNumbers: true,
+      dateStrings: true,
+      multipleStatements: true,
+      connectTimeout: CONNECT_MS,
+    });
+    connection.on('error', () => undefined); // Whoever asks it something hears of it.
+    await connection.query(
+      `SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+       SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'`,
+    );
+
+    return connection;
+  } catch (error) {
+    throw new OperatorError(`MySQL cannot be asked: ${describe(error)}`);
+  }
+}
+
+/** Works with a connection, and closes it. What MySQL says while it is asked becomes an OperatorError. */
+export async function withMysql<T>(url: string, work: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await connectMysqlOnce(url);
+  try {
+    return await work(connection);
+  } catch (error) {
+    // What MySQL says, and what the network says, has a number.
+    if ((error as { errno?: number }).errno !== undefined && !(error instanceof OperatorError)) {
+      throw new OperatorError(`MySQL: ${describe(error)}`);
+    }
+    throw error;
+  } finally {
+    connection.destroy();
+  }
+}
+
+/** Services look at what operators have said, at once; without NATS they do so a moment later. */
+export async function tellServices(natsUrl: string, namespace: string): Promise<void> {
+  const nats = await connectNatsOnce(natsUrl).catch(() => null);
+  if (!nats) return;
+  nats.connection.publish(natsNames(namespace).control);
+  await nats.connection.flush().catch(() => undefined);
+  await nats.close();
+}
+
+/** The projections of the newest epoch that Redis knows of. @throws OperatorError when there are none */
+export async function findSpace(redis: Redis, namespace: string): Promise<Space> {
+  const epoch = await redis.get(epochKey(namespace));
+  const shards = epoch && (await redis.get(shardsKey({ namespace, epoch, shards: 0 })));
+  if (!epoch || !shards) throw new OperatorError(`Redis knows no projections of ${namespace} yet: has a read side ever run?`);
+
+  return { namespace, epoch, shards: Number(shards) };
+}
+
+/** In a line. */
+export const describe = (error: unknown): string =>
+  ((error as Error).message ?? '').split('\n')[0] || ((error as NodeJS.ErrnoException).code ?? String(error));
