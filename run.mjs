@@ -1,5 +1,5 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, and `npm run demo`, `check`, `generate`, `bench` and `cheeper`.
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:faults`, `demo`, `check`, `generate`, `bench` and `cheeper`.
  *
  * What they promise:
  * - They need Node 20 and npm. The packages, Node 24, and on Debian the three servers are fetched when they are missing.
@@ -29,6 +29,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Child, describe, isStopping, launch, must, stopAll } from './stack/children.mjs';
 import { tryLock } from './stack/lock.mjs';
+import { Restarts } from './stack/restarts.mjs';
 import { prepare } from './stack/prepare.mjs';
 import { becomesFree, freePort, isAlive, removeAbandonedFolders, serverNames, startStack, temporaryFolder } from './stack/stack.mjs';
 import { complain, Failure, say, seconds } from './stack/tell.mjs';
@@ -63,7 +64,16 @@ const readyMs = 90_000;
 const echoMs = 250;
 const root = dirname(fileURLToPath(import.meta.url));
 
-const commands = { start, test, demo: () => drive('demo'), check, generate, bench: () => drive('bench'), cheeper };
+const commands = {
+  start,
+  test,
+  'test:faults': testFaults,
+  demo: () => drive('demo'),
+  check,
+  generate,
+  bench: () => drive('bench'),
+  cheeper,
+};
 
 /**
  * @typedef {import('./stack/stack.mjs').ServerName} ServerName
@@ -102,12 +112,49 @@ async function start() {
 }
 
 async function test() {
-  const node = await prepare(serverNames);
-  const args = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...process.argv.slice(3)];
-  const code = exitCode(await launch('test', node, args, { cwd: root, terminal: true }).exit);
+  return jest(process.argv.slice(3), process.env);
+}
+
+/** All crash points, and 60 faults at random; `--hours N`: everything, again and again; `--seed S`: what a run before has done. */
+async function testFaults() {
+  const { hours, seed, count } = numbers(process.argv.slice(3), ['hours', 'seed', 'count']);
+  const more = {
+    FAULTS_COUNT: String(count ?? 60),
+    ...(hours === undefined ? {} : { FAULTS_HOURS: String(hours) }),
+    ...(seed === undefined ? {} : { FAULTS_SEED: String(seed) }),
+  };
+
+  return jest(['tests/faults'], { ...process.env, ...more });
+}
+
+/** @param {string[]} args @param {NodeJS.ProcessEnv} env */
+async function jest(args, env) {
+  const node = await prepare(serverNames, { clocks: true });
+  const all = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...args];
+  const code = exitCode(await launch('test', node, all, { cwd: root, env, terminal: true }).exit);
   removeAbandonedFolders(); // should it have been killed before it could
 
   return code;
+}
+
+/**
+ * `--NAME NUMBER`, for each of these names.
+ *
+ * @param {string[]} args
+ * @param {string[]} names
+ * @returns {Record<string, number | undefined>}
+ */
+function numbers(args, names) {
+  /** @type {Record<string, number>} */
+  const found = {};
+  for (let i = 0; i < args.length; i += 2) {
+    const name = names.find((one) => args[i] === `--${one}`);
+    const value = Number(args[i + 1]);
+    if (name === undefined || !(value > 0)) throw new Failure(`The arguments are ${names.map((one) => `--${one} NUMBER`).join(', ')}.`);
+    found[name] = value;
+  }
+
+  return found;
 }
 
 async function check() {
@@ -157,15 +204,16 @@ async function drive(name) {
 }
 
 /**
- * The operator's command, on the system that runs on the data folder; or on the servers that are given, if MYSQL_URL is.
+ * The operator's command, on the system that runs on the data folder; or on the servers that are given, if MYSQL_URL is. When
+ * nothing runs there, the servers alone are started for as long as the command takes.
  *
  * @returns {Promise<number>}
  */
 async function cheeper() {
   const args = process.argv.slice(3);
   const isHelp = args.length === 0 || args.includes('--help') || args.includes('-h');
-  const where = process.env['MYSQL_URL'] || isHelp ? {} : whereItRuns(settings().dataDir);
   const node = await prepare([]);
+  const where = process.env['MYSQL_URL'] || isHelp ? {} : await whereItIs(args);
   const child = launch('cheeper', node, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, ...where },
@@ -173,6 +221,26 @@ async function cheeper() {
   });
 
   return exitCode(await child.exit);
+}
+
+/** @param {string[]} args */
+async function whereItIs([name, action]) {
+  const { dataDir, urls } = settings();
+  if (runsOn(dataDir)) return whereItRuns(dataDir);
+  const begins = name === 'restore' || (name === 'journal' && action === 'import');
+  const hasData = existsSync(join(dataDir, 'mysql'));
+  if (name === 'status' || !(begins || hasData)) {
+    throw new Failure(`Cheeper is not running on ${dataDir}: npm start starts it, and MYSQL_URL names another.`);
+  }
+  await claim(dataDir, `for the command cheeper ${name}`);
+  rmSync(whereFile(dataDir), { force: true }); // that of the last start
+  await prepare(serverNames.filter((server) => urls[server] === undefined));
+  complain('Cheeper is not running: its servers are started for this command.');
+
+  return serverUrls(dataDir, urls, (error) => {
+    complain(error.message);
+    end(1);
+  });
 }
 
 // ---- A system: servers, migrations, services
@@ -204,18 +272,29 @@ async function startSystem({ node, dataDir, host, port, urls }) {
     const ports = name === 'gateway' ? { PORT: String(port) } : { HEALTH_PORT: String(healthPort) };
     const address = `http://${name === 'gateway' ? host : 'localhost'}:${healthPort}`;
     health[name] = address;
-    const service = launch(name, node, [...typescript, `${name}/main.ts`], {
-      cwd: root,
-      env: { ...env, ...ports },
-      logFile: logFile(name),
+    const begin = () =>
+      launch(name, node, [...typescript, `${name}/main.ts`], { cwd: root, env: { ...env, ...ports }, logFile: logFile(name) });
+    const lastLines = (/** @type {Child} */ service) => `The last lines of ${logFile(name)}:\n${service.tail()}`;
+    let service = begin();
+    const startedOnce = ready(service, `${address}/readyz`);
+    const ended = service.exit.then((exit) => {
+      throw new Failure(`${name} did not start (${describe(exit)}). ${lastLines(service)}`);
     });
-    let started = false;
-    void service.exit.then((exit) => {
-      const what = `${name} ${started ? 'ended unexpectedly' : 'did not start'} (${describe(exit)})`;
-      fail(new Failure(`${what}. The last lines of ${logFile(name)}:\n${service.tail()}`));
-    });
-    await ready(service, `${address}/readyz`);
-    started = true;
+    await Promise.race([startedOnce, ended]);
+
+    // Each process of the system may be killed at any time, and is started again.
+    const keepRunning = async () => {
+      const restarts = new Restarts();
+      for (restarts.started(); ; restarts.started()) {
+        const exit = await service.exit;
+        if (isStopping()) return;
+        say(`${name} ended unexpectedly (${describe(exit)}); starting it again.`);
+        if (!(await restarts.another())) throw new Failure(`${name} does not keep running. ${lastLines(service)}`);
+        if (isStopping()) return;
+        service = begin();
+      }
+    };
+    keepRunning().catch(fail);
   };
   await Promise.race([Promise.all(services.map(startService)), failed]);
 
@@ -342,21 +421,28 @@ async function claim(dataDir, address) {
 }
 
 /** Settings by which others find the system that runs on a data folder. */
-const whereNames = ['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS'];
+const whereNames = ['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS'];
 
 /** For its owner alone: URLs that were given may hold a password. @param {string} dataDir */
 const whereFile = (dataDir) => join(dataDir, 'where.json');
+
+/** Not asked of the lock: who tries it has it for a moment, and a start would find it taken. @param {string} dataDir */
+function runsOn(dataDir) {
+  const file = join(dataDir, 'running');
+
+  return existsSync(file) && isAlive(Number(readFileSync(file, 'utf8').match(/\d+/)?.[0]));
+}
 
 /**
  * @param {string} dataDir
  * @returns {Record<string, string>}
  */
 function whereItRuns(dataDir) {
-  // Not asked of the lock: who tries it has it for a moment, and a start would find it taken.
-  const file = join(dataDir, 'running');
-  const pid = existsSync(file) ? Number(readFileSync(file, 'utf8').match(/\d+/)?.[0]) : NaN;
-  if (!isAlive(pid)) throw new Failure(`Cheeper is not running on ${dataDir}: npm start starts it, and MYSQL_URL names another.`);
-  if (!existsSync(whereFile(dataDir))) throw new Failure(`Cheeper is still starting on ${dataDir}. Try again when it is ready.`);
+  if (!existsSync(whereFile(dataDir))) {
+    throw new Failure(
+      `Cheeper is starting on ${dataDir}, or another command has it: ${readFileSync(join(dataDir, 'running'), 'utf8')}. Try again.`,
+    );
+  }
 
   return JSON.parse(readFileSync(whereFile(dataDir), 'utf8'));
 }

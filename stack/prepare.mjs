@@ -5,7 +5,7 @@
  * chance to finish what it was in the middle of. Several commands at once wait for one another.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -20,10 +20,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
  * @param {ServerName[]} servers that have to be installed
+ * @param {{ clocks?: boolean }} [wanted] `clocks`: what shifts the clocks of processes, for tests. Only if it can be had: they do without.
  * @returns Node 24
  */
-export async function prepare(servers) {
-  await Promise.all([installPackages(), installServers(servers)]);
+export async function prepare(servers, { clocks = false } = {}) {
+  await Promise.all([installPackages(), installServers(servers, clocks)]);
 
   const bundled = join(root, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node');
   if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
@@ -63,16 +64,22 @@ function npm() {
   return [found];
 }
 
-/** @param {ServerName[]} servers */
-async function installServers(servers) {
-  const missing = missingPackages(servers);
+/** Debian's, of the library that is loaded into a process and tells it another time. */
+const FAKETIME = 'libfaketime';
+const clocksAreThere = () => readdirSync('/usr/lib').some((folder) => existsSync(`/usr/lib/${folder}/faketime/libfaketimeMT.so.1`));
+
+/** @param {ServerName[]} servers @param {boolean} clocks */
+async function installServers(servers, clocks) {
+  const canInstall = process.getuid?.() === 0 && findProgram('apt-get') !== undefined;
+  const missingNow = () => [...missingPackages(servers), ...(clocks && canInstall && !clocksAreThere() ? [FAKETIME] : [])];
+  const missing = missingNow();
   if (missing.length === 0) return;
-  if (process.getuid?.() !== 0 || findProgram('apt-get') === undefined) {
+  if (!canInstall) {
     throw new Failure(`Please install ${missing.join(', ')} (Debian's names), or give MYSQL_URL, NATS_URL and REDIS_URL to npm start.`);
   }
 
   await holding('/var/lib/dpkg', async () => {
-    const packages = missingPackages(servers);
+    const packages = missingNow();
     if (packages.length === 0) return;
     const startedAt = Date.now();
     say(`Installing ${packages.join(', ')} (apt-get) …`);

@@ -16,12 +16,13 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
-import { rmSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, rmSync, readdirSync, statSync, watch } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, findProgram, isStopping, launch } from './children.mjs';
+import { Restarts } from './restarts.mjs';
 import { Failure } from './tell.mjs';
 
 /**
@@ -36,6 +37,7 @@ import { Failure } from './tell.mjs';
  * @property {(program: string, folder: string, port: number) => string[]} args
  * @property {string} question what to say to it, when it doesn't speak first
  * @property {(answer: Buffer) => boolean} isReady
+ * @property {string} [cannotLose] a folder in its own without which it runs, but stores nothing any more until it is started again
  *
  * @typedef {object} KeepRunning
  * @property {(line: string) => void} report
@@ -53,7 +55,6 @@ export const serverNames = ['mysql', 'nats', 'redis'];
 
 const readyMs = 60_000;
 const portMs = 1_000;
-const restartsPerMinute = 5;
 
 /** @type {Record<ServerName, Kind>} */
 const kinds = {
@@ -74,6 +75,7 @@ const kinds = {
     args: (_program, folder, port) => ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', folder],
     question: '',
     isReady: (answer) => answer.toString().startsWith('INFO '),
+    cannotLose: 'jetstream',
   },
   redis: {
     programs: [['redis-server'], ['valkey-server']],
@@ -149,8 +151,7 @@ class Server {
   #child;
   /** It is gone because we wanted it so. */
   #meantToStop = false;
-  /** @type {number[]} */
-  #restartedAt = [];
+  #restarts = new Restarts();
   #folder;
   #logFolder;
   #kind;
@@ -236,7 +237,32 @@ class Server {
     child.stopSignal = 'SIGKILL';
     await this.#answered(child);
     child.stopSignal = 'SIGTERM';
+    this.#restarts.started();
     void child.exit.then(() => this.#ended(child));
+    if (this.#kind.cannotLose !== undefined && this.keepRunning !== undefined) this.#watch(child, this.#kind.cannotLose);
+  }
+
+  /** @param {Child} child @param {string} cannotLose */
+  #watch(child, cannotLose) {
+    let isLost = false;
+    const look = () => {
+      isLost ||= !existsSync(join(this.#folder, cannotLose));
+      if (!isLost) return;
+      watcher?.close();
+      if (this.#meantToStop || !child.running) return;
+      this.keepRunning?.report(`${this.name} has lost its data folder, and must begin with an empty one.`);
+      void child.kill();
+    };
+    /** @type {import('node:fs').FSWatcher | undefined} */
+    let watcher;
+    try {
+      watcher = watch(this.#folder, look);
+      watcher.on('error', look);
+    } catch {
+      // It is gone by now.
+    }
+    look();
+    void child.exit.then(() => watcher?.close());
   }
 
   /** @param {Child} child */
@@ -255,14 +281,7 @@ class Server {
     if (this.#meantToStop || isStopping() || this.keepRunning === undefined) return;
 
     this.keepRunning.report(`${this.name} ended unexpectedly (${describe(await child.exit)}); starting it again.`);
-    for (;;) {
-      const minuteAgo = Date.now() - 60_000;
-      this.#restartedAt = this.#restartedAt.filter((time) => time > minuteAgo);
-      const tries = this.#restartedAt.push(Date.now());
-      if (tries > restartsPerMinute) {
-        return this.keepRunning.giveUp(new Failure(`${this.name} does not keep running. The last lines of its log:\n${this.tail()}`));
-      }
-      await sleep(50 * 2 ** tries);
+    while (await this.#restarts.another()) {
       if (this.#meantToStop || isStopping()) return;
       try {
         await this.#launch();
@@ -272,6 +291,7 @@ class Server {
         // The next try, or what is said at the last, tells why.
       }
     }
+    this.keepRunning.giveUp(new Failure(`${this.name} does not keep running. The last lines of its log:\n${this.tail()}`));
   }
 }
 
@@ -401,7 +421,7 @@ function redisArgs(_program, folder, port) {
     appendfsync: 'everysec',
     save: '',
     'maxmemory-policy': 'noeviction',
-    'zset-max-listpack-entries': 1024,
+    'zset-max-listpack-entries': 128,
     'zset-max-listpack-value': 64,
   };
 
