@@ -20,8 +20,9 @@ export default {
   },
   globalSetup: './tests/global-setup.ts',
   globalTeardown: './tests/global-teardown.ts',
+  testSequencer: './tests/sequencer.cjs',
   reporters: ['default', './tests/closing-line.mjs'],
   // Two cores: the tests' own services need one of them.
   maxWorkers: 2,
-  testTimeout: 30_000,
+  testTimeout: 120_000,
 };
