@@ -21,7 +21,7 @@ import { PASSWORD, startSystem, type System } from './system.js';
 let system: System;
 beforeAll(async () => {
   system = await startSystem();
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 type Somebody = Awaited<ReturnType<System['author']>>;
@@ -294,7 +294,7 @@ describe('searchAuthors', () => {
     client = system.client();
     // Not in the order in which they are found.
     for (const name of NAMES.toReversed()) client.consistencyToken = (await system.author(name)).client.consistencyToken;
-  }, 30_000);
+  });
 
   it('finds by the beginning of the name, in any case, in alphabetical order of lower case', async () => {
     for (const prefix of ['zq', 'ZQ', 'Zq']) {

@@ -29,7 +29,7 @@ let alice: Author, bob: Author, carol: Author;
 beforeAll(async () => {
   system = await startSystem({ writeSides: 2 });
   [alice, bob, carol] = await Promise.all([system.author(), system.author(), system.author()]);
-}, 90_000);
+});
 afterAll(() => system?.stop());
 
 async function post({ client }: Author, message: string, inReplyTo: string | null = null): Promise<string> {
@@ -329,7 +329,7 @@ describe('ancestors', () => {
     expect(await ids(1)).toEqual([chain[0]]);
     expect(await ids(100)).toEqual(chain.slice(0, 100));
     expect(await ids(102)).toEqual(chain.slice(2, 102));
-  }, 60_000);
+  });
 
   it('cost what they may bring', async () => {
     const nested = (depth: number): string => (depth === 0 ? 'id' : `ancestors { ... on Cheep { ${nested(depth - 1)} } }`);
@@ -394,7 +394,7 @@ describe('replies', () => {
       const done = answers.filter(({ status }) => status === 'COMMITTED').length;
       expect(about).toHaveLength(done + 1); // The post itself came before all of them.
     }
-  }, 60_000);
+  });
 });
 
 /** The keys of this system whose content has this text. */

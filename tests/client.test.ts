@@ -31,7 +31,7 @@ let urls: string[];
 beforeAll(async () => {
   system = await startSystem({ gateways: 2 });
   urls = system.gateways.map((gateway) => system.urlOf(gateway));
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 const proxies: Proxy[] = [];
@@ -96,7 +96,7 @@ describe('a command whose answer is lost', () => {
     const hasty = new CheeperClient({ url: nobody, deadlineMs: 300 });
     const startedAt = performance.now();
     await expect(hasty.mutate(PostCheepReceiptDocument, { input })).rejects.toThrow(ConnectionLostError);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
 
     const patient = new CheeperClient({ url: nobody, deadlineMs: 600_000 });
     const lost = expect(patient.mutate(PostCheepReceiptDocument, { input })).rejects.toThrow(ConnectionLostError);
@@ -248,7 +248,7 @@ describe('what is followed', () => {
     await some();
 
     expect(await following).toEqual(['TimelineLive', ...posted]);
-  }, 60_000);
+  });
 
   it('goes on elsewhere when its gateway is silent, and so do questions', async () => {
     const { reader, writer } = await readerAndWriter();
@@ -264,7 +264,7 @@ describe('what is followed', () => {
     } finally {
       system.gateways[0]!.signal('SIGCONT');
     }
-  }, 60_000);
+  });
 
   it.each([
     ['1000, as if all were over', 1000],

@@ -7,7 +7,7 @@ import { startSystem, type System } from './system.js';
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ gateways: 2 });
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 describe('subscription command(id)', () => {
@@ -32,7 +32,7 @@ describe('subscription command(id)', () => {
       userErrors: [{ code: 'AUTHOR_NOT_FOUND', field: ['authorId'] }],
     });
     expect(await frames.next()).toEqual({ value: undefined, done: true });
-  }, 30_000);
+  });
 
   it('tells at once what is settled already', async () => {
     const alice = await system.author();

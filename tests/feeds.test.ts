@@ -18,7 +18,7 @@ import { startSystem, type System } from './system.js';
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ gateways: 2 });
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 const elsewhere = (author: Author) =>

@@ -1,4 +1,5 @@
 import { startStack, temporaryFolder, type Stack } from '../stack/stack.mjs';
+import { build } from './build.mjs';
 
 declare global {
   var testStack: { stack: Stack; dataDir: string } | undefined; // for the teardown alone: tests don't see it
@@ -7,10 +8,11 @@ declare global {
 /** One throw-away MySQL, NATS and Redis for all tests of a run; each test takes a namespace or database of its own. */
 export default async function globalSetup() {
   const dataDir = await temporaryFolder();
-  const stack = await startStack({ dataDir });
+  const [stack, built] = await Promise.all([startStack({ dataDir }), build(dataDir)]);
 
   process.env['TEST_MYSQL_URL'] = stack.mysqlUrl; // names no database
   process.env['TEST_NATS_URL'] = stack.natsUrl;
   process.env['TEST_REDIS_URL'] = stack.redisUrl;
+  process.env['TEST_BUILD'] = built;
   globalThis.testStack = { stack, dataDir };
 }

@@ -19,7 +19,7 @@ let folder: string;
 beforeAll(async () => {
   system = await startSystem({ gateways: 2, readSides: 2 });
   folder = mkdtempSync(join(tmpdir(), 'cheeper-guide-'));
-}, 60_000);
+});
 afterAll(async () => {
   await system?.stop();
   rmSync(folder, { recursive: true, force: true });
@@ -48,7 +48,7 @@ it('has examples that hold, over two gateways; and then nothing is left open', a
   for (const title of examples.keys()) expect(output).toContain(`✓ ${title}`);
   expect(output).toContain(`All ${examples.size} lines held`);
   expect(code).toBe(0);
-}, 60_000);
+});
 
 it('has commands for a shell that do what it says', async () => {
   const script = quoted('sh').join('\n').replaceAll('localhost:4000', new URL(system.url).host);
@@ -58,4 +58,4 @@ it('has commands for a shell that do what it says', async () => {
   expect(output).toContain('"postCheep":{"status":"COMMITTED","consistencyToken":"');
   expect(output).toContain('"viewer":{"cheepsCount":1}');
   expect(output).toMatch(/^event: next\ndata: \{"data":\{"timeline":\{"__typename":"TimelineLive","cursor":"/m);
-}, 30_000);
+});

@@ -28,7 +28,7 @@ import { eventually, startSystem, type System } from './system.js';
 let system: System;
 beforeAll(async () => {
   system = await startSystem();
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 type Somebody = Awaited<ReturnType<System['author']>>;

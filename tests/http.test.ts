@@ -19,7 +19,7 @@ const FRIEND = 'https://friend.example';
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ env: { ALLOWED_ORIGINS: FRIEND } });
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 const preflighted: typeof fetch = (url, init) => fetch(url, { ...init, headers: { ...init?.headers, 'apollo-require-preflight': 'yes' } });

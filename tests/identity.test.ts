@@ -28,7 +28,7 @@ const ELSEWHERE = 'https://evil.example';
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ env: { SIGNING_KEY, LOG_LEVEL: 'trace' } });
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 const somebody = (fields: Partial<SignUpInput> = {}): SignUpInput => {
@@ -153,7 +153,7 @@ describe('a log-in that fails', () => {
     ] as const) {
       const { answer, ms } = await attempt(name, password);
       expect(answer.data!.logIn.userErrors).toMatchObject([{ code: 'WRONG_CREDENTIALS' }]);
-      expect(ms).toBeLessThan(3_000);
+      expect(ms).toBeLessThan(10_000);
     }
   });
 });

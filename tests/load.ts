@@ -81,6 +81,6 @@ export async function expectNothingLost(system: System, authors: Author[], sent:
   const sample = sent.filter((_, i) => i % Math.ceil(sent.length / 50) === 0);
   for (const { cheepId } of sample) {
     reader.consistencyToken = token;
-    await eventually(async () => (await reader.ask(CheepDocument, { id: cheepId })).data?.cheep, `cheep ${cheepId} is read`, 20_000);
+    await eventually(async () => (await reader.ask(CheepDocument, { id: cheepId })).data?.cheep, `cheep ${cheepId} is read`);
   }
 }

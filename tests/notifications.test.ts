@@ -29,17 +29,13 @@ const COMMITTED = { status: 'COMMITTED', userErrors: [] };
 
 /** Until all that follows from what is in the journal has been done. Returns a token of then. */
 async function settled(system: System): Promise<string> {
-  const head = await eventually(
-    async () => {
-      const rows = await system.sql<{ epoch: string; position: number }>(`
+  const head = await eventually(async () => {
+    const rows = await system.sql<{ epoch: string; position: number }>(`
       SELECT epoch, head.position FROM journal_head head
       JOIN process_managers r ON r.name = 'reactions' AND r.position = head.position
       JOIN process_managers m ON m.name = 'mailer' AND m.position = head.position`);
-      return rows[0];
-    },
-    'all reactions are done',
-    30_000,
-  );
+    return rows[0];
+  }, 'all reactions are done');
 
   return encodeToken({ epoch: head.epoch, position: Number(head.position) });
 }
@@ -110,7 +106,7 @@ describe('an author', () => {
   let system: System;
   beforeAll(async () => {
     system = await startSystem();
-  }, 60_000);
+  });
   afterAll(() => system?.stop());
   const people = async () => [await system.author(), await system.author(), await system.author()] as const;
 
@@ -125,7 +121,7 @@ describe('an author', () => {
     expect(told).toEqual([`follow by ${carol.username}`, `follow by ${bob.username}`, 'welcome']);
     expect(unreadCount).toBe(3);
     expect((await listOf(system, bob)).told).toEqual(['welcome']);
-  }, 60_000);
+  });
 
   it('is told of each who likes a cheep once for ever, and goes on being told after the like is taken back', async () => {
     const [alice, bob] = await people();
@@ -141,7 +137,7 @@ describe('an author', () => {
       `like of first by ${bob.username}`,
       'welcome',
     ]);
-  }, 60_000);
+  });
 
   it('is told of replies and mentions, of one cheep once, the reply before the mention', async () => {
     const [alice, bob, carol] = await people();
@@ -155,7 +151,7 @@ describe('an author', () => {
       `mention @${alice.username} and @${carol.username}`,
       'welcome',
     ]);
-  }, 60_000);
+  });
 
   it('is told of nothing that it did itself', async () => {
     const [alice] = await people();
@@ -165,7 +161,7 @@ describe('an author', () => {
     await edit(alice, cheep, `I am still @${alice.username}`);
 
     expect((await listOf(system, alice)).told).toEqual(['welcome']);
-  }, 60_000);
+  });
 
   it('is told once that it is mentioned in a cheep, whatever is edited', async () => {
     const [alice, bob, carol] = await people();
@@ -177,7 +173,7 @@ describe('an author', () => {
     for (const author of [bob, carol]) {
       expect((await listOf(system, author)).told).toEqual([`mention @${carol.username} @${bob.username}`, 'welcome']);
     }
-  }, 60_000);
+  });
 
   it('has no notification about a cheep that is deleted, and keeps the others', async () => {
     const [alice, bob, carol] = await people();
@@ -195,7 +191,7 @@ describe('an author', () => {
     const after = await listOf(system, alice);
     expect(after.told).toEqual([`follow by ${bob.username}`, 'welcome']);
     expect(after.unreadCount).toBe(2);
-  }, 60_000);
+  });
 
   it('marks as read up to one of its own, never back; others’ and unknown ones are INVALID', async () => {
     const [alice, bob, carol] = await people();
@@ -215,7 +211,7 @@ describe('an author', () => {
     expect(await markRead(bob, newId())).toMatchObject(refused);
     expect(await markRead(bob, 'no id')).toMatchObject(refused);
     expect((await listOf(system, bob)).unreadCount).toBe(1);
-  }, 60_000);
+  });
 
   it('pages through all of them, and sees nobody else’s', async () => {
     const [alice, ...others] = await people();
@@ -240,7 +236,7 @@ describe('an author', () => {
     const input = { upTo: newId() };
     expect((await nobody.ask(MarkNotificationsReadDocument, { input })).errors[0]?.extensions?.code).toBe('UNAUTHENTICATED');
     await expect(nobody.subscribe(LiveNotificationsDocument, {}).next()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
-  }, 60_000);
+  });
 
   it('gets a mail for the welcome and for each follower, and for nothing else, in a folder', async () => {
     const [alice, bob] = await people();
@@ -254,7 +250,7 @@ describe('an author', () => {
       .filter((mail) => headerOf(mail, 'To').includes(`${alice.username}@example.org`))
       .map((mail) => headerOf(mail, 'Subject'));
     expect(subjects.toSorted()).toEqual([`@${bob.username} follows you on Cheeper`, `Welcome to Cheeper, @${alice.username}`]);
-  }, 60_000);
+  });
 
   it('hears of them live, with what is unread, in every session, and resumes where it was', async () => {
     const [alice, bob] = await people();
@@ -302,7 +298,7 @@ describe('an author', () => {
     expect(await late.next()).toMatchObject({ __typename: 'NotificationsReset', reason: 'CHEEP_DELETED' });
     expect(await late.next()).toMatchObject({ __typename: 'NotificationsLive' });
     await late.close();
-  }, 60_000);
+  });
 });
 
 describe('whatever happens to the servers and the services', () => {
@@ -311,7 +307,7 @@ describe('whatever happens to the servers and the services', () => {
   beforeAll(async () => {
     mailServer = await startMailServer();
     system = await startSystem({ env: { MAIL_URL: mailServer.url } });
-  }, 60_000);
+  });
   afterAll(async () => {
     await system?.stop();
     await mailServer?.stop();
@@ -342,7 +338,6 @@ describe('whatever happens to the servers and the services', () => {
         await eventually(
           async () => isOver || (await system.sql('SELECT 1 FROM journal_head WHERE position > ?', [Number(position) + 40])).length > 0,
           'the journal has grown',
-          30_000,
         );
         await writeSide!.stop('SIGKILL');
         writeSide!.start();
@@ -364,16 +359,12 @@ describe('whatever happens to the servers and the services', () => {
     await killing;
     // What was only accepted is run in the end.
     const pairs = PEOPLE * (PEOPLE - 1);
-    await eventually(
-      async () => {
-        const [row] = await system.sql<Record<'follows' | 'likes' | 'cheeps', number>>(
-          'SELECT (SELECT COUNT(*) FROM follows) AS follows, (SELECT COUNT(*) FROM likes) AS likes, (SELECT COUNT(*) FROM cheeps) AS cheeps',
-        );
-        return row!.follows === pairs && row!.likes === pairs && row!.cheeps === 2 * PEOPLE;
-      },
-      'all that was sent is done',
-      60_000,
-    );
+    await eventually(async () => {
+      const [row] = await system.sql<Record<'follows' | 'likes' | 'cheeps', number>>(
+        'SELECT (SELECT COUNT(*) FROM follows) AS follows, (SELECT COUNT(*) FROM likes) AS likes, (SELECT COUNT(*) FROM cheeps) AS cheeps',
+      );
+      return row!.follows === pairs && row!.likes === pairs && row!.cheeps === 2 * PEOPLE;
+    }, 'all that was sent is done');
     lists = await allLists();
     authors.forEach((author, i) => {
       const others = authors.filter((other) => other !== author).map(({ username }) => username);
@@ -398,7 +389,7 @@ describe('whatever happens to the servers and the services', () => {
     await writeSide!.ready();
     expect(await allLists()).toEqual(lists);
     expect(await expectMailsOnce()).toBe(before);
-  }, 120_000);
+  });
 
   it('a rebuild of the projections brings the same lists, and no mail', async () => {
     const before = await expectMailsOnce();
@@ -411,7 +402,7 @@ describe('whatever happens to the servers and the services', () => {
     await readSide!.ready();
     expect(await allLists()).toEqual(lists);
     expect(await expectMailsOnce()).toBe(before);
-  }, 120_000);
+  });
 
   it('a write side that has lost all its connections to MySQL goes on with new ones', async () => {
     const [alice, bob] = [await system.author(), await system.author()];
@@ -422,16 +413,12 @@ describe('whatever happens to the servers and the services', () => {
       [system.namespace],
     );
     for (const { id } of connections) await system.sql(`KILL ${Number(id)}`).catch(() => undefined); // It may be gone by itself.
-    await eventually(
-      async () => {
-        const { data } = await bob.client.ask(FollowAuthorReceiptDocument, { input: { authorId: alice.id } });
-        return data?.followAuthor.status === 'COMMITTED';
-      },
-      'a follow is committed',
-      30_000,
-    );
+    await eventually(async () => {
+      const { data } = await bob.client.ask(FollowAuthorReceiptDocument, { input: { authorId: alice.id } });
+      return data?.followAuthor.status === 'COMMITTED';
+    }, 'a follow is committed');
     expect((await listOf(system, alice)).told).toEqual([`follow by ${bob.username}`, 'welcome']);
-  }, 120_000);
+  });
 
   it('a mailer that is new on an old journal writes about what happens from now on only', async () => {
     const [writeSide] = system.writeSides;
@@ -446,7 +433,7 @@ describe('whatever happens to the servers and the services', () => {
     const dave = await system.author();
     await settled(system);
     expect(mailServer.mails.slice(before).map((mail) => headerOf(mail, 'Subject'))).toEqual([`Welcome to Cheeper, @${dave.username}`]);
-  }, 120_000);
+  });
 });
 
 describe('when the write side is killed and NATS loses all that it has, and when the journal gets a new epoch', () => {
@@ -458,7 +445,7 @@ describe('when the write side is killed and NATS loses all that it has, and when
     stack = await startStack({ dataDir, servers: ['nats'] });
     const [mysqlUrl, redisUrl] = [process.env.TEST_MYSQL_URL!, process.env.TEST_REDIS_URL!];
     system = await startSystem({ servers: { mysqlUrl, redisUrl, natsUrl: stack.natsUrl } });
-  }, 60_000);
+  });
   afterAll(async () => {
     await system?.stop();
     await stack?.stop();
@@ -491,7 +478,7 @@ describe('when the write side is killed and NATS loses all that it has, and when
     expect(unreadCount).toBe(1 + likes.length);
     const told = nodes.map((node) => summary(node));
     expect(new Set(told).size).toBe(told.length);
-  }, 120_000);
+  });
 
   it('what was on its way when the write side was killed and NATS was lost follows from the journal', async () => {
     const [alice, bob] = [await system.author(), await system.author()];
@@ -512,7 +499,7 @@ describe('when the write side is killed and NATS loses all that it has, and when
     for (const service of [...system.writeSides, ...system.readSides, ...system.gateways]) await service.ready(30_000);
 
     expect((await listOf(system, alice)).told).toEqual([`follow by ${bob.username}`, 'welcome']);
-  }, 120_000);
+  });
 
   it('goes on being told in the new epoch, and not again of what was before', async () => {
     const [alice, bob] = [await system.author(), await system.author()];
@@ -525,5 +512,5 @@ describe('when the write side is killed and NATS loses all that it has, and when
     }, 'somebody can sign up and be read');
     await carol.client.ask(FollowAuthorReceiptDocument, { input: { authorId: alice.id } });
     expect((await listOf(system, alice)).told).toEqual([`follow by ${carol.username}`, `follow by ${bob.username}`, 'welcome']);
-  }, 120_000);
+  });
 });

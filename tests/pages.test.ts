@@ -229,5 +229,5 @@ describe('a timeline page of 20 cheeps with their authors, counts, viewer flags 
     // The list; its rows; their authors, parents and whom they mention; the parents' authors.
     expect(small.waves).toBe(4);
     expect(await measure(100)).toEqual(small);
-  }, 120_000);
+  });
 });

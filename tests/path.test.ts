@@ -19,7 +19,7 @@ import { startSystem, type System } from './system.js';
 let system: System;
 beforeAll(async () => {
   system = await startSystem();
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 describe('one cheep, all the way', () => {

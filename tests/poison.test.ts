@@ -13,7 +13,7 @@ let authors: Author[];
 beforeAll(async () => {
   system = await startSystem({ writeSides: 2, readSides: 2, gateways: 2 });
   authors = await Promise.all(Array.from({ length: 16 }, () => system.author()));
-}, 90_000);
+});
 afterAll(() => system?.stop());
 
 describe('a command that the database will never take', () => {
@@ -30,7 +30,7 @@ describe('a command that the database will never take', () => {
     ]);
     // It is not known to have failed for good: an operator may run it yet. And nobody waited for the deadline.
     expect(poisoned).toMatchObject({ status: 'ACCEPTED', userErrors: [] });
-    expect(performance.now() - start).toBeLessThan(5_000);
+    expect(performance.now() - start).toBeLessThan(12_000);
     expect(others.filter(({ status }) => status !== 'COMMITTED')).toEqual([]);
     const rows = await system.sql<{ reason: string; body: Buffer; attempts: number; subject: Buffer }>(
       'SELECT reason, body, attempts, subject FROM parked',
@@ -42,7 +42,7 @@ describe('a command that the database will never take', () => {
     const [count] = await system.sql<{ n: number }>(`SELECT COUNT(*) AS n FROM journal WHERE type = 'CheepPosted'`);
     expect(Number(count!.n)).toBe(others.length);
     expect((await poisoner.client.request(CommandDocument, { id: poisonId })).command).toBeNull();
-  }, 30_000);
+  });
 });
 
 describe('a message that no gateway would send', () => {
@@ -74,5 +74,5 @@ describe.each(['writeSides', 'readSides', 'gateways'] as const)('one of the %s t
     await victim.ready();
     await stop();
     await expectNothingLost(system, authors, sent);
-  }, 60_000);
+  });
 });

@@ -6,7 +6,7 @@ import { publicEvents, type CloudEvent } from '../write-side/public-events/publi
 import { eventually, type System } from './system.js';
 
 /** It has every event of the journal that the outside may know, each once, in order. The load must be over. */
-export async function expectPublicStreamIsWhole(system: System): Promise<void> {
+export async function expectPublicStreamIsWhole(system: Pick<System, 'sql' | 'env' | 'namespace'>): Promise<void> {
   const journal = await system.sql<{ entryId: string; type: keyof typeof publicEvents; epoch: string }>(
     'SELECT entry_id AS entryId, type, (SELECT epoch FROM journal_head) AS epoch FROM journal ORDER BY position',
   );

@@ -20,7 +20,7 @@ export interface RawSocketOptions {
   headers?: Record<string, string>;
 }
 
-const DEADLINE_MS = 8_000;
+const DEADLINE_MS = 60_000;
 
 export class RawSocket {
   /** What came and was not yet asked for. */

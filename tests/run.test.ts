@@ -13,7 +13,6 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { freePort, temporaryFolder } from '../stack/stack.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const deadlineMs = 60_000;
 
 let folder: string;
 let dataDir: string;
@@ -33,17 +32,13 @@ afterAll(() => {
 describe('npm start', () => {
   let system: Start;
 
-  it(
-    'gets ready in CI, without a terminal and with its input closed',
-    async () => {
-      system = await ready(start('exec npm start <&-', { CI: 'true' }));
+  it('gets ready in CI, without a terminal and with its input closed', async () => {
+    system = await ready(start('exec npm start <&-', { CI: 'true' }));
 
-      expect(system.output).toContain(`http://localhost:${port}/graphql`);
-      expect(system.output).toContain(`ws://localhost:${port}/graphql`);
-      expect(names()).toEqual(['gateway', 'mysql', 'nats', 'read-side', 'redis', 'starter', 'write-side']);
-    },
-    deadlineMs,
-  );
+    expect(system.output).toContain(`http://localhost:${port}/graphql`);
+    expect(system.output).toContain(`ws://localhost:${port}/graphql`);
+    expect(names()).toEqual(['gateway', 'mysql', 'nats', 'read-side', 'redis', 'starter', 'write-side']);
+  });
 
   it('says in a line that one is running, when started again on the same data', async () => {
     const second = start('exec node run.mjs start');
@@ -52,32 +47,24 @@ describe('npm start', () => {
     expect(second.output).toBe(`Cheeper is already running on ${dataDir}: pid ${pidOf('starter')}, http://localhost:${port}/graphql\n`);
   });
 
-  it(
-    'is told the book’s story by npm run demo, which holds',
-    async () => {
-      const demo = start('exec node run.mjs demo', { CHEEPER_URL: `http://127.0.0.1:${port}` });
+  it('is told the book’s story by npm run demo, which holds', async () => {
+    const demo = start('exec node run.mjs demo', { CHEEPER_URL: `http://127.0.0.1:${port}` });
 
-      const exitCode = await demo.exitCode;
-      // What it says tells which line did not hold.
-      expect(exitCode === 0 ? 'all held' : demo.output).toBe('all held');
-    },
-    deadlineMs,
-  );
+    const exitCode = await demo.exitCode;
+    // What it says tells which line did not hold.
+    expect(exitCode === 0 ? 'all held' : demo.output).toBe('all held');
+  });
 
-  it(
-    'is found by npm run cheeper, which answers an operator about it',
-    async () => {
-      await until('a sign-up to succeed', async () => (await signUp('grace', 2)) === 'COMMITTED');
-      await until('it to be readable', async () => (await nameOf('grace')) === 'grace');
-      const id = await idOf('grace');
-      const asked = start(`exec npm run --silent cheeper -- history author ${id} --json`);
+  it('is found by npm run cheeper, which answers an operator about it', async () => {
+    await until('a sign-up to succeed', async () => (await signUp('grace', 2)) === 'COMMITTED');
+    await until('it to be readable', async () => (await nameOf('grace')) === 'grace');
+    const id = await idOf('grace');
+    const asked = start(`exec npm run --silent cheeper -- history author ${id} --json`);
 
-      expect(await asked.exitCode).toBe(0);
-      expect(JSON.parse(asked.output)).toMatchObject({ type: 'author', id, state: { username: 'grace', version: 1 } });
-      expect(await start('exec node run.mjs cheeper history mail').exitCode).toBe(2);
-    },
-    deadlineMs,
-  );
+    expect(await asked.exitCode).toBe(0);
+    expect(JSON.parse(asked.output)).toMatchObject({ type: 'author', id, state: { username: 'grace', version: 1 } });
+    expect(await start('exec node run.mjs cheeper history mail').exitCode).toBe(2);
+  });
 
   it('says in a line that its port is taken', async () => {
     const other = start('exec node run.mjs start', { CHEEPER_DATA: join(folder, 'other') });
@@ -100,119 +87,102 @@ describe('npm start', () => {
     expect(wrong.output).toMatch(new RegExp(`^${name}.*\n$`));
   });
 
-  it(
-    'starts a server again that was killed, and the services go on',
-    async () => {
-      for (const name of ['mysql', 'nats', 'redis']) process.kill(pidOf(name), 'SIGKILL');
+  it('starts a server again that was killed, and the services go on', async () => {
+    for (const name of ['mysql', 'nats', 'redis']) process.kill(pidOf(name), 'SIGKILL');
 
-      await until('all three to be back', () => ['mysql', 'nats', 'redis'].every((name) => system.output.includes(`${name} is back`)));
-      await until('a sign-up to succeed', async () => (await signUp('ada')) === 'COMMITTED');
-    },
-    deadlineMs,
-  );
+    await until('all three to be back', () => ['mysql', 'nats', 'redis'].every((name) => system.output.includes(`${name} is back`)));
+    await until('a sign-up to succeed', async () => (await signUp('ada')) === 'COMMITTED');
+  });
 
-  it(
-    'stops everything on TERM: the gateway, the write side, the read side, then the servers',
-    async () => {
-      process.kill(system.pid, 'SIGTERM'); // npm, which passes it on
+  it('starts NATS anew when its data folder is deleted under it: it would store nothing any more', async () => {
+    const pid = pidOf('nats');
+    rmSync(join(dataDir, 'nats'), { recursive: true, force: true, maxRetries: 50, retryDelay: 20 }); // NATS may write into it meanwhile
 
-      const services = ['gateway', 'write-side', 'read-side'];
-      const order = await orderOfLeaving([...services, 'mysql', 'nats', 'redis', 'starter']);
-      expect(order.slice(0, 3)).toEqual(services);
-      expect(order.at(-1)).toBe('starter');
-      expect(await system.exitCode).toBe(0);
-      expect(processes()).toEqual([]);
-    },
-    deadlineMs,
-  );
+    await until('NATS to be another', () => names().includes('nats') && pidOf('nats') !== pid);
+    await until('a sign-up to succeed', async () => (await signUp('hedy', 3)) === 'COMMITTED');
+  });
 
-  it(
-    'keeps its data, and its key, from one start to the next; and stops on HUP',
-    async () => {
-      const key = readFileSync(join(dataDir, 'signing-key'), 'utf8');
-      system = await ready(start('exec npm start'));
+  it('stops everything on TERM: the gateway, the write side, the read side, then the servers', async () => {
+    process.kill(system.pid, 'SIGTERM'); // npm, which passes it on
 
-      await until('what was written before to be readable', async () => (await nameOf('ada')) === 'ada');
-      expect(readFileSync(join(dataDir, 'signing-key'), 'utf8')).toBe(key);
+    const services = ['gateway', 'write-side', 'read-side'];
+    const order = await orderOfLeaving([...services, 'mysql', 'nats', 'redis', 'starter']);
+    expect(order.slice(0, 3)).toEqual(services);
+    expect(order.at(-1)).toBe('starter');
+    expect(await system.exitCode).toBe(0);
+    expect(processes()).toEqual([]);
+  });
 
-      process.kill(pidOf('starter'), 'SIGHUP');
-      expect(await system.exitCode).toBe(0);
-      expect(processes()).toEqual([]);
-    },
-    deadlineMs,
-  );
+  it('keeps its data, and its key, from one start to the next; and stops on HUP', async () => {
+    const key = readFileSync(join(dataDir, 'signing-key'), 'utf8');
+    system = await ready(start('exec npm start'));
 
-  it(
-    'stops on INT while it is still starting',
-    async () => {
-      system = start('exec node run.mjs start');
-      await until('mysql', () => names().includes('mysql'));
+    await until('what was written before to be readable', async () => (await nameOf('ada')) === 'ada');
+    expect(readFileSync(join(dataDir, 'signing-key'), 'utf8')).toBe(key);
 
-      process.kill(system.pid, 'SIGINT');
-      expect(await system.exitCode).toBe(0);
-      expect(processes()).toEqual([]);
-    },
-    deadlineMs,
-  );
+    process.kill(pidOf('starter'), 'SIGHUP');
+    expect(await system.exitCode).toBe(0);
+    expect(processes()).toEqual([]);
+  });
 
-  it(
-    'lets one of two win that start at the same moment; and stops at once on the second INT',
-    async () => {
-      const both = [start('exec node run.mjs start'), start('exec node run.mjs start')] as const;
-      const loser = await Promise.race(both.map(async (one) => (await one.exitCode, one)));
-      const winner = both.find((one) => one !== loser)!;
-      expect(loser.output).toBe(`Cheeper is already running on ${dataDir}: pid ${winner.pid}, http://localhost:${port}/graphql\n`);
-      await ready(winner);
+  it('stops on INT while it is still starting', async () => {
+    system = start('exec node run.mjs start');
+    await until('mysql', () => names().includes('mysql'));
 
-      process.kill(pidOf('gateway'), 'SIGSTOP'); // so that it can't be stopped in order for a while
-      process.kill(winner.pid, 'SIGINT');
-      await until('it to begin', () => winner.output.includes('Stopping'));
-      const signalledAt = Date.now();
-      while (Date.now() < signalledAt + 300) await sleep(10); // sooner, it would be taken for npm's echo of the same one
-      process.kill(winner.pid, 'SIGINT');
+    process.kill(system.pid, 'SIGINT');
+    expect(await system.exitCode).toBe(0);
+    expect(processes()).toEqual([]);
+  });
 
-      expect(await winner.exitCode).toBe(130);
-      await until('all to be gone', () => processes().length === 0, 2_000);
-    },
-    deadlineMs,
-  );
+  it('lets one of two win that start at the same moment; and stops at once on the second INT', async () => {
+    const both = [start('exec node run.mjs start'), start('exec node run.mjs start')] as const;
+    const loser = await Promise.race(both.map(async (one) => (await one.exitCode, one)));
+    const winner = both.find((one) => one !== loser)!;
+    expect(loser.output).toBe(`Cheeper is already running on ${dataDir}: pid ${winner.pid}, http://localhost:${port}/graphql\n`);
+    await ready(winner);
 
-  it(
-    'leaves nothing running when it is killed with -9',
-    async () => {
-      system = await ready(start('exec npm start'));
+    process.kill(pidOf('gateway'), 'SIGSTOP'); // so that it can't be stopped in order for a while
+    process.kill(winner.pid, 'SIGINT');
+    await until('it to begin', () => winner.output.includes('Stopping'));
+    const signalledAt = Date.now();
+    while (Date.now() < signalledAt + 300) await sleep(10); // sooner, it would be taken for npm's echo of the same one
+    process.kill(winner.pid, 'SIGINT');
 
-      process.kill(pidOf('starter'), 'SIGKILL');
-      await until('all to be gone', () => processes().length === 0, 2_000);
-    },
-    deadlineMs,
-  );
+    expect(await winner.exitCode).toBe(130);
+    await until('all to be gone', () => processes().length === 0);
+  });
 
-  it(
-    'leaves nothing running when npm is killed with -9, over a start that has just begun',
-    async () => {
-      system = start('exec npm start');
-      await until('the gateway', () => names().includes('gateway'));
+  it('leaves nothing running when it is killed with -9', async () => {
+    system = await ready(start('exec npm start'));
 
-      process.kill(system.pid, 'SIGKILL');
-      await until('all to be gone', () => processes().length === 0);
-    },
-    deadlineMs,
-  );
+    process.kill(pidOf('starter'), 'SIGKILL');
+    await until('all to be gone', () => processes().length === 0);
+  });
 
-  it(
-    'starts again after that; and stops, with the reason, when a service ends',
-    async () => {
-      system = await ready(start('exec npm start'));
-      await until('what was written before to be readable', async () => (await nameOf('ada')) === 'ada');
+  it('leaves nothing running when npm is killed with -9, over a start that has just begun', async () => {
+    system = start('exec npm start');
+    await until('the gateway', () => names().includes('gateway'));
 
-      process.kill(pidOf('read-side'), 'SIGKILL');
-      expect(await system.exitCode).toBe(1);
-      expect(system.output).toContain('read-side ended unexpectedly (SIGKILL)');
-      expect(processes()).toEqual([]);
-    },
-    deadlineMs,
-  );
+    process.kill(system.pid, 'SIGKILL');
+    await until('all to be gone', () => processes().length === 0);
+  });
+
+  it('starts again after that; and a service that ends is started again too', async () => {
+    system = await ready(start('exec npm start'));
+    await until('what was written before to be readable', async () => (await nameOf('ada')) === 'ada');
+
+    for (const name of ['read-side', 'write-side', 'gateway'] as const) {
+      const pid = pidOf(name);
+      process.kill(pid, 'SIGKILL');
+      await until(`the ${name} to be back`, () => processes().some((one) => one.name === name && one.pid !== pid));
+      expect(system.output).toContain(`${name} ended unexpectedly (SIGKILL)`);
+    }
+    // Until the gateway listens, nobody answers.
+    await until('what was written before to be readable', async () => (await nameOf('ada').catch(() => null)) === 'ada');
+    process.kill(system.pid, 'SIGTERM');
+    expect(await system.exitCode).toBe(0);
+    expect(processes()).toEqual([]);
+  });
 });
 
 describe('npm test', () => {
@@ -231,35 +201,27 @@ describe('npm test', () => {
     expect(await start('exec node run.mjs test there-is-no-such-test').exitCode).toBe(1);
   });
 
-  it(
-    'leaves nothing running when it is killed with -9',
-    async () => {
-      const tests = hangs();
-      await until('its servers', () => servers().length === 3);
+  it('leaves nothing running when it is killed with -9', async () => {
+    const tests = hangs();
+    await until('its servers', () => servers().length === 3);
 
-      process.kill(tests.pid, 'SIGKILL');
-      await until('all to be gone', () => processes().length === 0);
-    },
-    deadlineMs,
-  );
+    process.kill(tests.pid, 'SIGKILL');
+    await until('all to be gone', () => processes().length === 0);
+  });
 
-  it(
-    'stops on INT, with the exit code that says so',
-    async () => {
-      const tests = hangs();
-      await until('its servers', () => servers().length === 3);
+  it('stops on INT, with the exit code that says so', async () => {
+    const tests = hangs();
+    await until('its servers', () => servers().length === 3);
 
-      process.kill(tests.pid, 'SIGINT');
-      expect(await tests.exitCode).toBe(130);
-      await until('all to be gone', () => processes().length === 0, 2_000);
-    },
-    deadlineMs,
-  );
+    process.kill(tests.pid, 'SIGINT');
+    expect(await tests.exitCode).toBe(130);
+    await until('all to be gone', () => processes().length === 0);
+  });
 });
 
 describe('npm run cheeper', () => {
   it('says in a line that nothing runs, and explains itself all the same', async () => {
-    const dead = start('exec node run.mjs cheeper history author x');
+    const dead = start('exec node run.mjs cheeper history author x', { CHEEPER_DATA: join(folder, 'empty') });
     expect(await dead.exitCode).toBe(1);
     expect(dead.output).toMatch(/^Cheeper is not running on [^\n]+\n$/);
 
@@ -361,7 +323,7 @@ function look(pid: string, file: 'cmdline' | 'environ' | 'cwd') {
   }
 }
 
-async function until(what: string, condition: () => boolean | Promise<boolean>, ms = deadlineMs) {
+async function until(what: string, condition: () => boolean | Promise<boolean>, ms = 60_000) {
   const deadline = Date.now() + ms;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`Waited ${ms} ms in vain for ${what}; running: ${JSON.stringify(processes())}`);

@@ -20,7 +20,7 @@ beforeAll(async () => {
   system = await startSystem({ gateways: 2 });
   [alice, bob] = [await system.author(), await system.author()];
   await alice.client.request(FollowAuthorReceiptDocument, { input: { authorId: bob.id } });
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 const streamOf = (gateway: ServiceProcess) => `${system.urlOf(gateway)}/stream`;
@@ -228,5 +228,5 @@ describe('a subscription over server-sent events', () => {
     expect(await stream.next()).toBeNull();
     second!.start();
     await second!.ready();
-  }, 30_000);
+  });
 });

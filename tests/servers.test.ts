@@ -1,14 +1,12 @@
-/**
- * MySQL, NATS and Redis may be killed in mid-load, and NATS and Redis may lose everything that they have: nothing that was
- * answered COMMITTED is lost or done twice, and all of it catches up again.
- */
+/** While a server is away, what needs it says so or waits, and all else goes on. (That nothing is lost is `tests/faults`.) */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { rm } from 'node:fs/promises';
 import { AuthorDocument, CommandDocument, PostCheepReceiptDocument } from '../client/operations.js';
 import { newId } from '../shared/ids.js';
+import { connectNats, streamInfo, type Nats } from '../shared/jetstream.js';
+import { natsNames } from '../shared/names.js';
 import { startStack, temporaryFolder, type Stack } from '../stack/stack.mjs';
-import { expectNothingLost, load, type Author } from './load.js';
-import { expectPublicStreamIsWhole } from './public-stream.js';
+import type { Author } from './load.js';
 import { eventually, startSystem, type System } from './system.js';
 
 let dataDir: string;
@@ -18,52 +16,13 @@ let authors: Author[];
 beforeAll(async () => {
   dataDir = await temporaryFolder();
   stack = await startStack({ dataDir });
-  system = await startSystem({ servers: stack, writeSides: 2, readSides: 2 });
+  system = await startSystem({ servers: stack, env: { COMMIT_DEADLINE_MS: '5000' } });
   authors = await Promise.all(Array.from({ length: 8 }, () => system.author()));
-}, 90_000);
+});
 afterAll(async () => {
   await system?.stop();
   await stack?.stop();
   await rm(dataDir, { recursive: true, force: true });
-});
-
-const allReady = () => Promise.all([...system.writeSides, ...system.readSides, ...system.gateways].map((service) => service.ready(30_000)));
-
-describe('in mid-load', () => {
-  it.each(['mysql', 'nats', 'redis'] as const)(
-    '%s is killed with -9 and comes back: nothing is lost, and all goes on',
-    async (name) => {
-      const { sent, committed, stop } = load(system, authors);
-      await eventually(() => committed() > 50, 'the load runs');
-      await stack.kill(name);
-      await stack.restart(name);
-      const then = committed();
-      await eventually(() => committed() > then + 50, `the load goes on (${committed()} after ${then})`, 30_000);
-      await stop();
-      await allReady();
-      await expectNothingLost(system, authors, sent);
-      await expectPublicStreamIsWhole(system);
-    },
-    90_000,
-  );
-
-  it.each(['nats', 'redis'] as const)(
-    '%s loses all that it has: it is filled again from the journal',
-    async (name) => {
-      const { sent, committed, stop } = load(system, authors);
-      await eventually(() => committed() > 50, 'the load runs');
-      await stack.wipe(name);
-      await stack.restart(name);
-      const then = committed();
-      await eventually(() => committed() > then + 50, 'the load goes on', 30_000);
-      await stop();
-      await allReady();
-      // What was only accepted may have been in NATS alone.
-      await expectNothingLost(system, authors, name === 'nats' ? sent.filter(({ status }) => status === 'COMMITTED') : sent);
-      await expectPublicStreamIsWhole(system);
-    },
-    90_000,
-  );
 });
 
 describe('while a server is away', () => {
@@ -83,12 +42,8 @@ describe('while a server is away', () => {
     expect(postCheep).toMatchObject({ status: 'ACCEPTED', userErrors: [] });
     const before = (await client.request(AuthorDocument, { id })).author!.cheepsCount;
     await stack.restart('mysql');
-    await eventually(
-      async () => (await client.request(AuthorDocument, { id })).author!.cheepsCount === before + 1,
-      'the cheep is there',
-      20_000,
-    );
-  }, 60_000);
+    await eventually(async () => (await client.request(AuthorDocument, { id })).author!.cheepsCount === before + 1, 'the cheep is there');
+  });
 
   it('(NATS) reads go on, and mutations fail clearly', async () => {
     const { client, id } = authors[1]!;
@@ -105,9 +60,8 @@ describe('while a server is away', () => {
       async () =>
         (await client.ask(PostCheepReceiptDocument, { input: { message: 'somebody does' } })).data?.postCheep.status === 'COMMITTED',
       'mutations are committed again',
-      20_000,
     );
-  }, 60_000);
+  });
 
   it('(Redis) mutations go on, and reads fail clearly', async () => {
     const { client, id } = authors[2]!;
@@ -116,19 +70,41 @@ describe('while a server is away', () => {
     expect(postCheep.status).toBe('COMMITTED');
     expect((await client.ask(AuthorDocument, { id })).errors[0]?.extensions?.code).toBe('UNAVAILABLE');
     await stack.restart('redis');
-    await eventually(
-      async () => (await client.ask(AuthorDocument, { id })).data?.author,
-      'reads go on, with the token of that cheep',
-      20_000,
-    );
-  }, 60_000);
+    await eventually(async () => (await client.ask(AuthorDocument, { id })).data?.author, 'reads go on, with the token of that cheep');
+  });
 
   it('(Redis) what it has lost is built again, although nothing happens', async () => {
     const { client, id } = authors[3]!;
     const before = (await client.request(AuthorDocument, { id })).author;
     const keys = await system.redis.keys(`${system.namespace}:*`);
     await system.redis.unlink(keys);
-    const after = await eventually(async () => (await client.ask(AuthorDocument, { id })).data?.author, 'it is there again', 20_000);
+    const after = await eventually(async () => (await client.ask(AuthorDocument, { id })).data?.author, 'it is there again');
     expect(after).toEqual(before);
-  }, 60_000);
+    const [head] = await system.sql<{ epoch: string }>('SELECT epoch FROM journal_head');
+    const told = ['epoch', `${head!.epoch}:shards`, `${head!.epoch}:hot-followers`].map((key) => `${system.namespace}:${key}`);
+    expect(keys).toEqual(expect.arrayContaining(told));
+    await eventually(async () => (await system.redis.exists(told)) === told.length, 'those who only know Redis are told what is there');
+  });
+
+  it.each([
+    ['the stream is deleted', (nats: Nats, stream: string) => nats.jsm.streams.delete(stream)],
+    ['it comes back at once, and is empty', () => stack.wipe('nats').then(() => stack.restart('nats'))],
+  ])('(NATS) what it has lost is filled in again, although nothing happens: %s', async (_, lose) => {
+    const nats = await connectNats(system.env.NATS_URL, 'test');
+    try {
+      const [head] = await system.sql<{ epoch: string; position: number }>('SELECT epoch, position FROM journal_head');
+      const stream = natsNames(system.namespace).events(head!.epoch);
+      const length = async () => (await streamInfo(nats.jsm, stream).catch(() => null))?.state.last_seq;
+      const whole = await length();
+      expect(whole).toBe(Number(head!.position));
+      await lose(nats, stream);
+      await eventually(async () => (await length()) !== whole, 'it is lost');
+      await eventually(async () => (await length()) === whole, 'it is whole again');
+    } finally {
+      await nats.close();
+    }
+    const { client, id } = authors[4]!;
+    await client.request(PostCheepReceiptDocument, { input: { message: 'and on it goes' } });
+    expect((await client.request(AuthorDocument, { id })).author!.cheepsCount).toBeGreaterThan(0);
+  });
 });

@@ -14,7 +14,7 @@ let writer: Author;
 beforeAll(async () => {
   system = await startSystem({ gateways: 2, readSides: 2 });
   writer = await system.author();
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 const authorization = ({ client }: Author) => ({ authorization: `Bearer ${client.accessToken}` });
@@ -118,7 +118,7 @@ describe('a reader that has stalled', () => {
       // So much less than all was kept.
       expect(frames.length).toBeLessThan(posts);
     }
-  }, 90_000);
+  });
 });
 
 describe(`${SOCKETS} subscribers of a gateway that is killed`, () => {
@@ -154,7 +154,7 @@ describe(`${SOCKETS} subscribers of a gateway that is killed`, () => {
       if (!isOver) return watch(subscriber, second);
     };
     const watching = subscribers.map((subscriber) => watch(subscriber, first));
-    await eventually(() => subscribers.every(({ cursor }) => cursor), 'all of them are live', 60_000);
+    await eventually(() => subscribers.every(({ cursor }) => cursor), 'all of them are live');
 
     const posted: string[] = [];
     const postNext = async () => {
@@ -165,7 +165,7 @@ describe(`${SOCKETS} subscribers of a gateway that is killed`, () => {
     while (posted.length < 5) await postNext();
     await first.stop('SIGKILL');
     while (posted.length < 30) await postNext();
-    await eventually(() => subscribers.every(({ seen }) => seen.length >= posted.length), 'all of them have all of it', 60_000);
+    await eventually(() => subscribers.every(({ seen }) => seen.length >= posted.length), 'all of them have all of it');
     expect(resumed).toBe(SOCKETS);
     for (const { seen } of subscribers) expect(seen).toEqual(posted);
 
@@ -174,5 +174,5 @@ describe(`${SOCKETS} subscribers of a gateway that is killed`, () => {
     await Promise.all(watching);
     first.start();
     await first.ready();
-  }, 120_000);
+  });
 });

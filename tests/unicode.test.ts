@@ -18,7 +18,7 @@ beforeAll(async () => {
   ({ username, id: authorId } = author);
   accessToken = author.client.accessToken!;
   face.remember(author.client.consistencyToken!);
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 interface Payload {

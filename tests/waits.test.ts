@@ -20,7 +20,7 @@ const READ_DEADLINE_MS = 10_000;
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ env: { READ_DEADLINE_MS: String(READ_DEADLINE_MS) } });
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 async function timed<T>(run: () => Promise<T>): Promise<{ value: T; ms: number }> {
@@ -76,7 +76,7 @@ describe('while the read side stands still', () => {
       readSide!.signal('SIGCONT');
     }
     await readSide!.ready();
-  }, 30_000);
+  });
 
   it('what was refused is not waited for, whatever was asked for', async () => {
     const { client } = await system.author();
@@ -93,7 +93,7 @@ describe('while the read side stands still', () => {
       readSide!.signal('SIGCONT');
     }
     await readSide!.ready();
-  }, 30_000);
+  });
 });
 
 describe('a batch', () => {
@@ -188,7 +188,6 @@ describe('a shard that met an event which it cannot apply', () => {
     await eventually(
       async () => (await follower.client.ask(AuthorDocument, { id: author.id })).data?.author?.isFollowedByViewer,
       'it has gone on',
-      20_000,
     );
-  }, 60_000);
+  });
 });

@@ -23,7 +23,7 @@ let silent: RawSocket;
 beforeAll(async () => {
   system = await startSystem({ gateways: 2, env: { ALLOWED_ORIGINS: FRIEND } });
   silent = await RawSocket.open(system.url);
-}, 60_000);
+});
 afterAll(() => system?.stop());
 
 const sockets: { close(): void }[] = [];
@@ -569,7 +569,7 @@ describe('a gateway that is stopped', () => {
     const start = performance.now();
 
     expect(await gateway!.stop('SIGTERM')).toBe(0);
-    expect(performance.now() - start).toBeLessThan(6_000);
+    expect(performance.now() - start).toBeLessThan(12_000);
     for (const socket of [idle, live]) expect(await socket.closed).toEqual({ code: 1001, reason: 'Going away' });
     deaf.destroy();
     refused.destroy();

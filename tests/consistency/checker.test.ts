@@ -33,7 +33,7 @@ describe('an honest history', () => {
     bestMs(2_000); // Compiled by then.
     // Ten times the history; the square of that would be a hundred times the time.
     expect(bestMs(20_000)).toBeLessThan(30 * bestMs(2_000));
-  }, 60_000);
+  });
 });
 
 // ---- What can be planted somewhere
@@ -305,13 +305,13 @@ const faults: [string, ViolationKind[], (world: Honest, n: number) => void][] = 
   ],
   [
     'a wrong count',
-    // It may have been right at another time.
-    ['page: wrong count', 'page: stale'],
+    // One more may be right: the page may be as of any of several positions.
+    ['page: wrong count'],
     (world, n) =>
       void (oneOf(
         pages(world).filter(({ totalCount }) => totalCount !== undefined),
         n,
-      ).totalCount! += 1),
+      ).totalCount! += 1_000),
   ],
   [
     'a row that is older than its list',

@@ -244,7 +244,7 @@ class Gateway {
   /** @param back it is told of what was so many entries ago */
   tell(epoch: Epoch, shard: number, back: number): void {
     const name = shardName({ projection: this.town.projection.id, number: shard });
-    this.hear({ epoch: epoch.name, applied: { [name]: Math.max(0, epoch.applied[shard]! - back) }, stopped: [] });
+    this.hear({ epoch: epoch.name, applied: { [name]: Math.max(0, epoch.applied[shard]! - back) }, stopped: {}, live: {} });
   }
 
   letGo(which: number): void {
@@ -772,5 +772,5 @@ describe('feeds', () => {
         await town.end();
       }
     });
-  }, 120_000);
+  });
 });
