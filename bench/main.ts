@@ -5,10 +5,12 @@
 import { frames } from './frames.js';
 import { latency } from './latency.js';
 import { live } from './live.js';
+import { overload } from './overload.js';
+import { rebuild } from './rebuild.js';
 import { sockets } from './sockets.js';
 import { tokenRead } from './token-read.js';
 
-const benches: Record<string, () => Promise<void>> = { latency, 'token-read': tokenRead, live, sockets, frames };
+const benches: Record<string, () => Promise<void>> = { latency, 'token-read': tokenRead, live, sockets, frames, overload, rebuild };
 
 const names = process.argv.slice(2).filter((name) => !name.startsWith('-'));
 const unknown = names.find((name) => !Object.hasOwn(benches, name));

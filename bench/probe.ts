@@ -9,7 +9,7 @@ export interface Memory {
   aliveBytes: number;
 }
 
-const answers: Record<string, () => unknown> = { memory, cpuMs };
+const answers: Record<string, () => unknown> = { memory, cpuMs, residentBytes: () => process.memoryUsage.rss() };
 
 process.on('message', ({ id, ask }: { id: number; ask: string }) => {
   if (Object.hasOwn(answers, ask)) void Promise.resolve(answers[ask]!()).then((answer) => process.send!({ id, answer }));

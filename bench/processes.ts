@@ -50,6 +50,11 @@ export class MeasuredProcess {
     return this.ask('memory');
   }
 
+  /** As it is, without a collection. */
+  residentBytes(): Promise<number> {
+    return this.ask('residentBytes');
+  }
+
   cpuMs(): Promise<number> {
     return this.ask('cpuMs');
   }
