@@ -130,7 +130,7 @@ async function act(action: Action, targets: Targets, steps: number, json: boolea
 
 const heldText = ({ name, heldAt, isDone }: ProjectionHeld): string =>
   heldAt === null
-    ? `${name} goes on.`
+    ? `${name} ${isDone ? 'goes on.' : 'is to go on, and has not told so yet: is a read side running?'}`
     : `${name} ${isDone ? 'stands still at' : 'is to stand still at'} position ${heldAt}${isDone ? '.' : ', and is not there yet: is there that much in the journal, and is a read side running?'}`;
 
 const stepText = (steps: number | null): string => (steps === null ? 'runs' : steps === 0 ? 'paused' : `paused, after ${steps} more`);

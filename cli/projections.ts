@@ -622,10 +622,17 @@ const isStopped = ({ heard }: Servers, shard: Shard): boolean => {
   return stopped !== null && stopped !== HELD;
 };
 
+/** What a shard has told of itself after `at`; null when nothing yet. */
+function heardSince({ heard }: Servers, shard: Shard, at: number): Heard | null {
+  const one = heard.get(shardName(shard));
+
+  return one && one.at > at ? one : null;
+}
+
 /** Holds all shards of a projection at one position, the furthest that any has come to. */
 export function pauseProjection(name: string): Promise<ProjectionHeld> {
   return withServers(async (servers) => {
-    const { redis, space, heard } = servers;
+    const { redis, space } = servers;
     const projection = projectionNamed(name);
     const before = (await readControl(redis, space)).holds.get(projectionName(projection));
     // At 0 is one whose pause was not finished.
@@ -635,12 +642,7 @@ export function pauseProjection(name: string): Promise<ProjectionHeld> {
     const startedAt = performance.now();
     await holdProjection(redis, space, projection, 0);
     await tell(servers);
-    const isStill = await until(() =>
-      shards.every((shard) => {
-        const one = heard.get(shardName(shard));
-        return one !== undefined && one.at > startedAt && one.stopped !== null;
-      }),
-    );
+    const isStill = await until(() => shards.every((shard) => (heardSince(servers, shard, startedAt)?.stopped ?? null) !== null));
     const position = Math.max(0, ...(await standingOf(servers, shards)).map(({ applied }) => applied));
     await holdProjection(redis, space, projection, position);
     await tell(servers);
@@ -649,13 +651,23 @@ export function pauseProjection(name: string): Promise<ProjectionHeld> {
   });
 }
 
-/** Lets a projection go on. */
+/** Lets a projection go on. `isDone` when all its shards are heard to be held no more: reads wait for them again from then on. */
 export function resumeProjection(name: string): Promise<ProjectionHeld> {
   return withServers(async (servers) => {
-    await holdProjection(servers.redis, servers.space, projectionNamed(name), null);
+    const projection = projectionNamed(name);
+    const shards = await liveShards(servers, projection);
+    const startedAt = performance.now();
+    await holdProjection(servers.redis, servers.space, projection, null);
     await tell(servers);
 
-    return { name, heldAt: null, isDone: true };
+    const isDone = await until(() =>
+      shards.every((shard) => {
+        const one = heardSince(servers, shard, startedAt);
+        return one !== null && one.stopped !== HELD;
+      }),
+    );
+
+    return { name, heldAt: null, isDone };
   });
 }
 
