@@ -98,7 +98,7 @@ describe('npm start', () => {
     const pid = pidOf('nats');
     rmSync(join(dataDir, 'nats'), { recursive: true, force: true, maxRetries: 50, retryDelay: 20 }); // NATS may write into it meanwhile
 
-    await until('NATS to be another', () => names().includes('nats') && pidOf('nats') !== pid);
+    await until('NATS to be another', () => processes().some((one) => one.name === 'nats' && one.pid !== pid));
     await until('a sign-up to succeed', async () => (await signUp('hedy', 3)) === 'COMMITTED');
   });
 
