@@ -1,7 +1,8 @@
 /**
- * How fast the read side builds itself from the journal: all projections after Redis was wiped, and then one of them, beside the
+ * How fast the read side builds itself from the journal: all projections after Redis was wiped, and then each of them, beside the
  * live one, while all are read. The floor, in the same run: a program that only reads the same stream and decodes it; and as many
- * bare writes, sent to Redis a thousand at a time. REBUILD_EVENTS says how many events (100,000).
+ * bare writes, sent to Redis a thousand at a time. REBUILD_EVENTS says how many events (100,000), REBUILD_FOLLOW how often people
+ * follow, of about 100 things that they do (22): the fewer, the fewer timelines a cheep goes to.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -12,10 +13,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
-import { keptGenerations, generationsOf, readControl, shardsOf } from '../read-side/control.js';
+import { generationsOf, readControl, shardsOf } from '../read-side/control.js';
 import { PROJECTIONS } from '../read-side/progress.js';
 import { APPLIED, prefixOf, readShard, type Shard, type Space } from '../read-side/shard.js';
-import { TIMELINES } from '../read-side/timelines/query.js';
 import { pause } from '../shared/follow.js';
 import { connectNats, streamInfo } from '../shared/jetstream.js';
 import { decodeEntry } from '../shared/messages/upcast.js';
@@ -26,6 +26,7 @@ import { MeasuredProcess } from './processes.js';
 import { town } from './town.js';
 
 const EVENTS = Number(process.env['REBUILD_EVENTS'] ?? 100_000);
+const FOLLOW = Number(process.env['REBUILD_FOLLOW'] ?? 22);
 const SHARDS = 8;
 /** Bare writes that are sent at once. */
 const AT_ONCE = 1_000;
@@ -66,43 +67,44 @@ export async function rebuild(): Promise<void> {
     }
   });
 
-  const before = await redisCpuSeconds(redis);
   const readSide = await start('read-side');
+  const rows: Parameters<typeof table>[2] = [];
+  /** How shards build themselves from when they have begun, while all are read. */
+  const measure = async (what: string, shards: Shard[]) => {
+    await until('the shards are begun', async () => (await least(redis, space, shards)) >= 0);
+    const [redisBefore, nodeBefore] = [await redisCpuSeconds(redis), await readSide.cpuMs()];
+    const { seconds, readsMs } = await watched(redis, space, shards, all);
+    const [redisSeconds, nodeMs] = [(await redisCpuSeconds(redis)) - redisBefore, (await readSide.cpuMs()) - nodeBefore];
+    const reads = [percentile(readsMs, 0.5), percentile(readsMs, 0.99)];
+    rows.push([what, EVENTS / seconds, (nodeMs * 1e3) / EVENTS, (redisSeconds * 1e6) / EVENTS, ...reads]);
+  };
   const all = PROJECTIONS.flatMap((projection) => shardsOf(space, projection, 1));
-  await until('the shards are begun', async () => (await least(redis, space, all)) > 0);
-  const [from, cpuBefore] = [await least(redis, space, all), await readSide.cpuMs()];
-  const wiped = await watched(redis, space, all, all);
-  const [redisCpu, nodeCpu] = [(await redisCpuSeconds(redis)) - before, ((await readSide.cpuMs()) - cpuBefore) / 1_000];
-
-  const args = ['--import', '@swc-node/register/esm-register', 'cli/main.ts', 'projections', 'rebuild', TIMELINES.name, '--no-wait'];
+  await measure(`all ${PROJECTIONS.length} projections`, all);
   const quiet = await readsFor(redis, space, all, 2_000);
-  await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
-  const newest = keptGenerations(generationsOf(await readControl(redis, space), TIMELINES)).at(-1)!;
-  const one = await watched(redis, space, shardsOf(space, TIMELINES, newest), all);
+  for (const projection of PROJECTIONS) {
+    const operator = (...args: string[]) =>
+      promisify(execFile)(process.execPath, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', 'projections', ...args], {
+        env: { ...process.env, ...env },
+      });
+    const begun = operator('rebuild', projection.name, '--no-wait');
+    const generation = await until(
+      'a generation is begun',
+      async () => generationsOf(await readControl(redis, space), projection).building,
+    );
+    await measure(`${projection.name}, beside the live ones`, shardsOf(space, projection, generation));
+    await begun;
+    await operator('drop', projection.name, '--yes');
+  }
 
+  const unmeasured = ['', ''];
   table(
     `Building from ${EVENTS} events (events a second; processor time in microseconds an event; reads of live shards in milliseconds)`,
     ['events/s', 'node µs', 'redis µs', 'read p50', 'read p99'],
     [
-      ['floor: read and decoded', EVENTS / floorSeconds, '', '', '', ''],
-      ['floor: a bare write each', EVENTS / writesSeconds, '', '', '', ''],
-      ['reads alone', '', '', '', percentile(quiet, 0.5), percentile(quiet, 0.99)],
-      [
-        `all ${PROJECTIONS.length} projections`,
-        (EVENTS - from) / wiped.seconds,
-        (nodeCpu * 1e6) / EVENTS,
-        (redisCpu * 1e6) / EVENTS,
-        percentile(wiped.readsMs, 0.5),
-        percentile(wiped.readsMs, 0.99),
-      ],
-      [
-        `${TIMELINES.name}, beside the live ones`,
-        EVENTS / one.seconds,
-        '',
-        '',
-        percentile(one.readsMs, 0.5),
-        percentile(one.readsMs, 0.99),
-      ],
+      ['floor: read and decoded', EVENTS / floorSeconds, ...unmeasured, ...unmeasured],
+      ['floor: a bare write each', EVENTS / writesSeconds, ...unmeasured, ...unmeasured],
+      ['reads alone', '', ...unmeasured, percentile(quiet, 0.5), percentile(quiet, 0.99)],
+      ...rows,
     ],
   );
   await Promise.all([readSide.stop(), writeSide.stop()]);
@@ -113,7 +115,7 @@ export async function rebuild(): Promise<void> {
 async function importTown(file: string, env: NodeJS.ProcessEnv): Promise<void> {
   function* lines() {
     yield `${JSON.stringify({ cheeper: 'journal', format: 1, epoch: 'town', reactions: EVENTS })}\n`;
-    for (const entry of town(EVENTS)) yield `${JSON.stringify(entry)}\n`;
+    for (const entry of town(EVENTS, { follow: FOLLOW })) yield `${JSON.stringify(entry)}\n`;
   }
   await pipeline(Readable.from(lines()), createWriteStream(file));
   const args = ['--import', '@swc-node/register/esm-register', 'cli/main.ts', 'journal', 'import', file];

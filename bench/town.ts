@@ -52,8 +52,15 @@ const uuid = (text: string): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
 };
 
+export interface TownOptions {
+  /** Another number makes another town. */
+  seed?: number;
+  /** How often people follow, as in ACTS: it decides how many timelines a cheep goes to. */
+  follow?: number;
+}
+
 /** A journal of that many entries. */
-export function* town(entries: number, seed = 1): Generator<JournalEntry> {
+export function* town(entries: number, { seed = 1, follow = ACTS.follow }: TownOptions = {}): Generator<JournalEntry> {
   const random = randomOf(seed);
   const authors: { id: string; following: number }[] = [];
   const cheeps: Cheep[] = [];
@@ -61,7 +68,7 @@ export function* town(entries: number, seed = 1): Generator<JournalEntry> {
   const active = new Set<string>();
   const told = new Map<string, number>();
   const toldOf = new Set<string>();
-  const acts = Object.entries(ACTS).flatMap(([act, share]) => Array.from({ length: share }, () => act as Act));
+  const acts = Object.entries({ ...ACTS, follow }).flatMap(([act, share]) => Array.from({ length: share }, () => act as Act));
   let position = 0;
 
   const aggregateOf = (type: AggregateVersion['type'], id: string): AggregateVersion => {

@@ -53,7 +53,7 @@ const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const textOf = (reply: unknown): string => (reply as Buffer).toString('latin1');
 
 const READ = 'readKeys';
-/** Type, size, and content of as many of the keys as go into one step: of a large one only the size. */
+/** Type, size, and content of as many of the keys as go into one step: of a large one only the size. Lists are timelines, never large. */
 const READ_LUA = `
 local size = { string = 'STRLEN', hash = 'HLEN', set = 'SCARD', zset = 'ZCARD', stream = 'XLEN', list = 'LLEN' }
 local out, members = {}, 0
@@ -63,13 +63,15 @@ for i, key in ipairs(KEYS) do
   local n = size[type] and redis.call(size[type], key) or 0
   local one = { type, n }
   if type == 'string' then one[3] = { redis.call('GET', key) }
+  elseif type == 'list' then
+    members = members + n
+    one[3] = redis.call('LRANGE', key, 0, -1)
   elseif n <= ${SMALL} then
     members = members + n
     if type == 'hash' then one[3] = redis.call('HGETALL', key)
     elseif type == 'set' then one[3] = redis.call('SMEMBERS', key)
     elseif type == 'zset' then one[3] = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     elseif type == 'stream' then one[3] = redis.call('XRANGE', key, '-', '+')
-    elseif type == 'list' then one[3] = redis.call('LRANGE', key, 0, -1)
     end
   end
   members = members + 1
@@ -113,6 +115,8 @@ export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex
   if (!/[\u0000-\u001f\u007f\ufffd]/.test(utf8)) return utf8;
   if (text.length === 16) return unpackId(bytes(text));
+  // In a timeline: the position, and a packed id.
+  if (text.length === 24) return `${bytes(text).readBigUInt64BE()} ${unpackId(bytes(text.slice(8)))}`;
   // A reader's id, and a packed one.
   if (/^[0-9a-f-]{36}$/.test(text.slice(0, 36)) && text.length === 52) return `${text.slice(0, 36)} ${unpackId(bytes(text.slice(36)))}`;
 

@@ -29,12 +29,12 @@ export interface Shard {
   generation?: number;
 }
 
-/** `timelines.2`: while versions are changed, there are both. */
+/** `timelines.3`: while versions are changed, there are both. */
 export const projectionName = ({ name, version }: ProjectionId): string => `${name}.${version}`;
 
 const generationText = (generation: number | undefined) => (generation === undefined || generation === 1 ? '' : `~${generation}`);
 
-/** `timelines.2:3`, or `timelines.2~5:3` for a later generation than the first. */
+/** `timelines.3:3`, or `timelines.3~5:3` for a later generation than the first. */
 export const shardName = ({ projection, number, generation }: Shard): string =>
   `${projectionName(projection)}${generationText(generation)}:${number}`;
 

@@ -1,7 +1,7 @@
 /** What a check has found: how much it looked at, how much of it is not as it should be, and the first of that. */
 
 export interface Difference {
-  /** What is not the same, such as `position 17` or `timelines.2:3 hot`. */
+  /** What is not the same, such as `position 17` or `timelines.3:3 hot`. */
   what: string;
   /** Null where there is nothing. */
   is: string | null;

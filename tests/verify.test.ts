@@ -15,6 +15,7 @@ import {
 } from '../client/operations.js';
 import { OperatorError, UsageError } from '../cli/subcommand.js';
 import { verify } from '../cli/verify.js';
+import { packId, unpackId } from '../read-side/shard.js';
 import { partOf } from '../shared/ids.js';
 import { connectNats, ensureStream, eventsStream, type Nats } from '../shared/jetstream.js';
 import { HEADERS, natsNames } from '../shared/names.js';
@@ -106,7 +107,6 @@ const quiet = () =>
 
 const keyOf = (projection: string, version: number, id: string, name: string) =>
   `${system.namespace}:${epoch}:{${projection}:${partOf(id, SHARDS)}}:${version}:${name}`;
-const packed = (id: string) => Buffer.from(id.replaceAll('-', ''), 'hex');
 
 async function cheeperProcess(args: string[]) {
   const child = spawn(process.execPath, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', 'verify', ...args], {
@@ -178,12 +178,25 @@ describe('cheeper verify finds', () => {
     {
       title: 'a member that is missing in a set',
       projection: 'timelines',
-      version: 2,
+      version: 3,
       async damage() {
         const [reader, author] = [authors[2]!.id, authors[3]!.id];
-        const key = keyOf('timelines', 2, reader, `following:${reader}`);
+        const key = keyOf('timelines', 3, reader, `following:${reader}`);
         expect(await system.redis.srem(key, author)).toBe(1);
         return [key, { what: expect.stringContaining(`following:${reader} ${author}`), is: null, shouldBe: 'a member' }];
+      },
+    },
+    {
+      title: 'a timeline without its newest cheep',
+      projection: 'timelines',
+      version: 3,
+      async damage() {
+        const key = keyOf('timelines', 3, authors[2]!.id, `timeline:${authors[2]!.id}`);
+        const count = await system.redis.llen(key);
+        expect(count).toBeGreaterThan(0);
+        const entry = (await system.redis.rpopBuffer(key))!;
+        const cheep = `${entry.readBigUInt64BE()} ${unpackId(entry.subarray(8))}`;
+        return [key, { what: expect.stringContaining(`timeline:${authors[2]!.id} ${count - 1}`), is: null, shouldBe: cheep }];
       },
     },
     {
@@ -192,8 +205,8 @@ describe('cheeper verify finds', () => {
       version: 2,
       async damage() {
         const key = keyOf('cheeps', 2, cheepIds[0]!, `likes:${cheepIds[0]!}`);
-        const score = Number(await system.redis.zscore(key, packed(authors[0]!.id)));
-        await system.redis.zadd(key, score + 1, packed(authors[0]!.id));
+        const score = Number(await system.redis.zscore(key, packId(authors[0]!.id)));
+        await system.redis.zadd(key, score + 1, packId(authors[0]!.id));
         return [
           key,
           { what: expect.stringContaining(`likes:${cheepIds[0]!} ${authors[0]!.id}`), is: String(score + 1), shouldBe: String(score) },
@@ -252,9 +265,9 @@ describe('cheeper verify finds', () => {
     {
       title: 'a log without one of its entries, though it is too long to be read at once',
       projection: 'timelines',
-      version: 2,
+      version: 3,
       async damage() {
-        const key = keyOf('timelines', 2, authors[2]!.id, 'log');
+        const key = keyOf('timelines', 3, authors[2]!.id, 'log');
         expect(await system.redis.xlen(key)).toBeGreaterThan(MANY);
         const ids = (await system.redis.xrange(key, '-', '+')).map(([id]) => id);
         const id = ids[Math.floor(ids.length * 0.9)]!;
@@ -397,14 +410,14 @@ describe('without a read side, cheeper verify', () => {
     const answer = await verified('--projection', 'timelines');
     expect(found(answer)).toMatchObject({
       shards: {
-        what: 'timelines.2:0',
+        what: 'timelines.3:0',
         is: expect.stringMatching(/^at \d+, without \d+ entries: it does not move: does a read side run\?$/),
         shouldBe: `at ${answer.position}`,
       },
     });
     expect(answer.checks.find(({ name }) => name === 'shards')!.differing).toBe(SHARDS);
     // As of where they stand they are what they should be.
-    expect(answer.checks.find(({ name }) => name === 'timelines.2')!.equal).toBe(true);
+    expect(answer.checks.find(({ name }) => name === 'timelines.3')!.equal).toBe(true);
   });
 });
 

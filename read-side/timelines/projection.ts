@@ -1,6 +1,6 @@
 import { at, defineProjection, everywhere, type Projection } from '../projection.js';
 import { packId } from '../shard.js';
-import { TIMELINES, TIMELINE_LENGTH } from './query.js';
+import { ENTRIES_LUA, TIMELINES, TIMELINE_LENGTH } from './query.js';
 
 export interface TimelineLimits {
   /** Readers of a shard who get one author's cheeps into their timelines, at the most: the setting HOT_FOLLOWERS. */
@@ -11,19 +11,24 @@ export interface TimelineLimits {
 
 // Names of keys here and in query.ts are the same; see the table there.
 const lua = ({ hotFollowers, timelineLength }: Required<TimelineLimits>) => `
--- Forgets the oldest beyond the length.
-local function trim(timeline) redis.call('ZREMRANGEBYRANK', timeline, 0, ${-timelineLength - 1}) end
+${ENTRIES_LUA}
+local function floorOf(reader) return fullFloor(key('timeline:' .. reader), ${timelineLength}) end
 
--- A full timeline is complete from its oldest on.
-local function fullFloor(timeline)
-  if redis.call('ZCARD', timeline) < ${timelineLength} then return nil end
-  return string.format('%d', tonumber(redis.call('ZRANGE', timeline, 0, 0, 'WITHSCORES')[2]) - 1)
+-- Newest entries, and out with the oldest beyond the length.
+local function append(timeline, entries)
+  if redis.call('RPUSH', timeline, unpack(entries)) > ${timelineLength} then redis.call('LTRIM', timeline, ${-timelineLength}, -1) end
+end
+
+-- Writes the end of a timeline anew: what comes after so many entries.
+local function replaceAfter(timeline, count, entries)
+  if count == 0 then redis.call('DEL', timeline) else redis.call('LTRIM', timeline, 0, count - 1) end
+  if #entries > 0 then append(timeline, entries) end
 end
 
 -- Before it gets shorter, since that cannot be told any more after that.
 local function noteFloor(reader)
-  local floor = fullFloor(key('timeline:' .. reader))
-  if floor then redis.call('HSET', key('floors'), reader, floor) end
+  local floor = floorOf(reader)
+  if floor then redis.call('HSET', key('floors'), reader, string.format('%d', floor)) end
 end
 
 -- Mostly nobody is, which one question tells for the whole script.
@@ -36,15 +41,15 @@ end
 -- What is posted is put into a list when that is needed for something else, or at the end: all of it at once.
 local postponed = { posts = {}, timelines = {} }
 
--- Says how much that is, in keys that are touched: one more member costs little.
-local function postpone(lists, id, position, cheep)
-  local cheeps = lists[id]
-  if cheeps then
-    local n = #cheeps
-    cheeps[n + 1], cheeps[n + 2] = position, cheep
+-- Says how much that is, in keys that are touched: one more costs little.
+local function postpone(lists, id, one, other)
+  local some = lists[id]
+  if some then
+    local n = #some
+    some[n + 1], some[n + 2] = one, other
     return 0.1
   end
-  lists[id] = { position, cheep }
+  lists[id] = { one, other }
   return 1
 end
 
@@ -56,12 +61,14 @@ local function completePosts(author)
 end
 
 local function completeTimeline(reader)
-  local cheeps = postponed.timelines[reader]
-  if not cheeps then return end
+  local entries = postponed.timelines[reader]
+  if not entries then return end
   postponed.timelines[reader] = nil
   local timeline = key('timeline:' .. reader)
-  redis.call('ZADD', timeline, unpack(cheeps))
-  trim(timeline)
+  local newest = redis.call('LINDEX', timeline, -1)
+  -- They are there already when a script that failed in the middle is run again.
+  while newest and entries[1] and positionOf(entries[1]) <= positionOf(newest) do table.remove(entries, 1) end
+  if #entries > 0 then append(timeline, entries) end
 end
 
 finish = function()
@@ -85,8 +92,8 @@ end
 
 functions.post = function(position, author, cheep)
   local touched = 1 + postpone(postponed.posts, author, position, cheep)
-  local followers = followersOf(author)
-  for _, reader in ipairs(followers) do touched = touched + postpone(postponed.timelines, reader, position, cheep) end
+  local followers, entry = followersOf(author), entryOf(position, cheep)
+  for _, reader in ipairs(followers) do touched = touched + postpone(postponed.timelines, reader, entry) end
   local hot = isHot(author)
   if hot then noteNewest(author) end
   -- To those who follow the author, if there may be any.
@@ -103,13 +110,19 @@ end
 
 functions.delete = function(position, author, cheep)
   completePosts(author)
-  redis.call('ZREM', key('posts:' .. author), cheep)
   local followers = followersOf(author)
+  local posted = redis.call('ZSCORE', key('posts:' .. author), cheep)
   for _, reader in ipairs(followers) do
     completeTimeline(reader)
-    noteFloor(reader)
-    redis.call('ZREM', key('timeline:' .. reader), cheep)
+    local timeline = key('timeline:' .. reader)
+    local oldest = posted and redis.call('LINDEX', timeline, 0)
+    if oldest and positionOf(oldest) <= tonumber(posted) then
+      noteFloor(reader)
+      redis.call('LREM', timeline, -1, entryOf(posted, cheep))
+    end
   end
+  -- At the end: with it goes where it was posted.
+  redis.call('ZREM', key('posts:' .. author), cheep)
   local hot = isHot(author)
   if hot then noteNewest(author) end
   if hot or #followers > 0 then log(position, 'type', 'deleted', 'author', author, 'cheep', cheep) end
@@ -125,18 +138,57 @@ end
 
 -- The author's newest above the timeline's floor, with their positions: as many as can matter.
 local function part(reader, author, most)
-  local floor = fullFloor(key('timeline:' .. reader)) or redis.call('HGET', key('floors'), reader) or 0
-  return redis.call('ZRANGE', key('posts:' .. author), '+inf', '(' .. floor, 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES')
+  local floor = floorOf(reader) or redis.call('HGET', key('floors'), reader) or 0
+  return redis.call(
+    'ZRANGE', key('posts:' .. author), '+inf', string.format('(%d', floor), 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES'
+  )
 end
 
+-- The end of a timeline, from the oldest of these cheeps on; and how many entries come before that.
+local function endFrom(timeline, cheeps)
+  local before = countUpTo(timeline, tonumber(cheeps[#cheeps]) - 1)
+  return redis.call('LRANGE', timeline, before, -1), before
+end
+
+-- Puts cheeps between the others. Says how many entries were written. Most of what a follow costs is this loop.
 local function merge(reader, cheeps)
-  if #cheeps == 0 then return end
-  local timeline, arguments = key('timeline:' .. reader), {}
-  for i = 1, #cheeps, 2 do
-    arguments[i], arguments[i + 1] = cheeps[i + 1], cheeps[i]
+  if #cheeps == 0 then return 0 end
+  local timeline, merged, n, i = key('timeline:' .. reader), {}, 0, #cheeps - 1
+  local entries, before = endFrom(timeline, cheeps)
+  local nextPosition = tonumber(cheeps[i + 1])
+  for j = 1, #entries + 1 do
+    local entry = entries[j]
+    local position = nextPosition and (entry and positionOf(entry) or math.huge)
+    while nextPosition and nextPosition <= position do
+      -- It is there already when a script that failed in the middle is run again.
+      if nextPosition < position then
+        n = n + 1
+        merged[n] = entryOf(nextPosition, cheeps[i])
+      end
+      i = i - 2
+      nextPosition = tonumber(cheeps[i + 1])
+    end
+    if entry then
+      n = n + 1
+      merged[n] = entry
+    end
   end
-  redis.call('ZADD', timeline, unpack(arguments))
-  trim(timeline)
+  replaceAfter(timeline, before, merged)
+  return n
+end
+
+-- Takes cheeps out. Says how many entries were written.
+local function remove(reader, cheeps)
+  if #cheeps == 0 then return 0 end
+  noteFloor(reader)
+  local timeline, gone, left = key('timeline:' .. reader), {}, {}
+  for i = 2, #cheeps, 2 do gone[tonumber(cheeps[i])] = true end
+  local entries, before = endFrom(timeline, cheeps)
+  for _, entry in ipairs(entries) do
+    if not gone[positionOf(entry)] then table.insert(left, entry) end
+  end
+  replaceAfter(timeline, before, left)
+  return #left
 end
 
 functions.follow = function(position, reader, author)
@@ -144,17 +196,16 @@ functions.follow = function(position, reader, author)
   completePosts(author)
   known[author] = nil
   redis.call('SADD', key('following:' .. reader), author)
-  local cheeps = {}
+  local written = 0
   if isFannedOut(reader, author) then
     redis.call('SADD', key('followers:' .. author), reader)
-    cheeps = part(reader, author, ${timelineLength})
-    merge(reader, cheeps)
+    written = merge(reader, part(reader, author, ${timelineLength}))
   else
     redis.call('SADD', key('merges:' .. reader), author)
     noteNewest(author)
   end
   log(position, 'type', 'followed', 'reader', reader, 'author', author)
-  return 5 + #cheeps / 4
+  return 5 + written / 16
 end
 
 functions.unfollow = function(position, reader, author)
@@ -162,18 +213,14 @@ functions.unfollow = function(position, reader, author)
   completePosts(author)
   known[author] = nil
   redis.call('SREM', key('following:' .. reader), author)
-  local cheeps = {}
+  local written = 0
   if redis.call('SREM', key('merges:' .. reader), author) == 0 then
     redis.call('SREM', key('followers:' .. author), reader)
     -- The timeline has all that the author posted above its floor, so that is no more than the timeline is long.
-    cheeps = part(reader, author, ${timelineLength})
-    if #cheeps > 0 then noteFloor(reader) end
-    local members = {}
-    for i = 1, #cheeps, 2 do table.insert(members, cheeps[i]) end
-    if #members > 0 then redis.call('ZREM', key('timeline:' .. reader), unpack(members)) end
+    written = remove(reader, part(reader, author, ${timelineLength}))
   end
   log(position, 'type', 'unfollowed', 'reader', reader, 'author', author)
-  return 5 + #cheeps / 4
+  return 5 + written / 16
 end
 `;
 

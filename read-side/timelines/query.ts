@@ -10,44 +10,79 @@
  * | followers:AUTHOR  | set of those followers in this shard whose timelines get the author's cheeps; 1,000 at most |
  * | merges:READER     | set of the other authors whom the reader follows: their cheeps are merged in by each read  |
  * | hot               | hash of the authors whom somebody merges, or did: the newest position in their posts, or 0  |
- * | timeline:READER   | as posts: the newest of those whom the reader follows and does not merge; 800 at most      |
+ * | timeline:READER   | list, newest last: the newest of those whom the reader follows and does not merge; 800 at most |
  * | floors            | hash of readers whose timeline was full and got shorter: above which position it is complete |
  * | log               | stream of the shard's changes, ids are POSITION-INDEX; the newest 10,000                   |
  * | log-trimmed       | the newest id that the log no longer has                                                   |
+ *
+ * What a timeline holds is the position of the post, in eight bytes, and the packed cheep id. A post goes to the end of many
+ * timelines, which a list does at half the cost of a sorted set, in a quarter of the memory.
  */
 import type { Redis } from 'ioredis';
 import { decodePage, type Page, type PageRequest } from '../list.js';
 import { prefixOf, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
-export const TIMELINES = { name: 'timelines', version: 2 };
+export const TIMELINES = { name: 'timelines', version: 3 };
 
 /** Cheeps that a timeline keeps ready. */
 export const TIMELINE_LENGTH = 800;
 
 export const timelineShard = (readerId: string, space: Space): Shard => shardOf(TIMELINES, readerId, space);
 
+/** What scripts know of a timeline's entries; those are ordered by position, and no two cheeps have the same. */
+export const ENTRIES_LUA = `
+local pack, unpackFirst = struct.pack, struct.unpack
+local function entryOf(position, cheep) return pack('>I8', position) .. cheep end
+local function positionOf(entry)
+  local position = unpackFirst('>I8', entry)
+  return position
+end
+local function cheepOf(entry) return string.sub(entry, 9) end
+
+-- How many entries of a timeline are not above a position.
+local function countUpTo(timeline, position)
+  local from, to = 0, redis.call('LLEN', timeline)
+  while from < to do
+    local middle = math.floor((from + to) / 2)
+    if positionOf(redis.call('LINDEX', timeline, middle)) > position then to = middle else from = middle + 1 end
+  end
+  return from
+end
+
+-- A timeline that is full is complete from its oldest on: above that position, which is nil for others.
+local function fullFloor(timeline, length)
+  if redis.call('LLEN', timeline) < length then return nil end
+  return positionOf(redis.call('LINDEX', timeline, 0)) - 1
+end`;
+
 // A page is the newest of three kinds that have nothing in common: what is in the timeline, which is all above its floor; the
 // cheeps of those whom the reader merges; and, when the page reaches below the floor, the cheeps of all others there.
 // Of each list, first only the newest on the page is looked at. The n-th newest of these, if there are so many, is the least
 // that can be on the page, and only the n lists above it can have something there: so this is bounded by the page and the
-// 5,000 whom one may follow. No two cheeps have the same position.
+// 5,000 whom one may follow.
 const PAGE = `
 local prefix, reader, start, n, length = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local timeline = 'timeline:' .. reader
 local function key(name) return prefix .. name end
+${ENTRIES_LUA}
+local timeline = key('timeline:' .. reader)
+local cursor = start == '+inf' and math.huge or tonumber(string.sub(start, 2))
 local function newest(name, from, to, most)
   return redis.call('ZRANGE', key(name), from, to, 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES')
 end
 
-local page = newest(timeline, start, '-inf', n)
+local page = {}
+local ready = start == '+inf' and redis.call('LLEN', timeline) or countUpTo(timeline, cursor - 1)
+if ready > 0 then
+  local entries = redis.call('LRANGE', timeline, math.max(0, ready - n), ready - 1)
+  for i = #entries, 1, -1 do
+    table.insert(page, cheepOf(entries[i]))
+    table.insert(page, string.format('%d', positionOf(entries[i])))
+  end
+end
 local isFull = #page == 2 * n
 local floor = 0
 if not isFull then
-  if redis.call('ZCARD', key(timeline)) >= length then
-    floor = tonumber(redis.call('ZRANGE', key(timeline), 0, 0, 'WITHSCORES')[2]) - 1
-  else
-    floor = tonumber(redis.call('HGET', key('floors'), reader) or 0)
-  end
+  floor = fullFloor(timeline, length) or tonumber(redis.call('HGET', key('floors'), reader) or 0)
 end
 local merges = redis.call('SMEMBERS', key('merges:' .. reader))
 if #merges == 0 and floor == 0 then return page end
@@ -64,7 +99,6 @@ take(page)
 
 local least = isFull and positions[n] + 1 or 1
 local to = string.format('%d', least)
-local cursor = start == '+inf' and math.huge or tonumber(string.sub(start, 2))
 local tops, authors = {}, {}
 local function note(author, top)
   if top < least then return end
@@ -121,7 +155,7 @@ export function readTimeline(
     (multi, key) => {
       // One more than asked for tells whether there is a next page.
       multi.callBuffer('EVAL', PAGE, 1, key(`timeline:${readerId}`), prefix, readerId, start, request.first + 1, timelineLength);
-      multi.zcard(key(`timeline:${readerId}`));
+      multi.llen(key(`timeline:${readerId}`));
     },
     (replies) => decodePage(replies, request),
   );
