@@ -22,7 +22,17 @@ import {
 } from '../read-side/control.js';
 import { compareCopies, readMoving, type Copy } from '../read-side/differences.js';
 import { HELD, progressMessage, PROJECTIONS } from '../read-side/progress.js';
-import { APPLIED, prefixOf, projectionName, shardName, TARGET, type ProjectionId, type Shard, type Space } from '../read-side/shard.js';
+import {
+  APPLIED,
+  prefixOf,
+  projectionName,
+  shardName,
+  TARGET,
+  UNMADE,
+  type ProjectionId,
+  type Shard,
+  type Space,
+} from '../read-side/shard.js';
 import { createPool } from '../write-side/database.js';
 import { connectNatsOnce, connectRedisOnce, findSpace } from './servers.js';
 import { OperatorError, UsageError, type Subcommand } from './subcommand.js';
@@ -197,15 +207,17 @@ interface Standing {
   /** −1: it is not there. */
   applied: number;
   target: number;
+  /** Ids for which there is something left to make, right below the target. */
+  unmade: number;
 }
 
 async function standingOf({ redis, space }: Servers, shards: Shard[]): Promise<Standing[]> {
   return Promise.all(
     shards.map(async (shard) => {
       const prefix = prefixOf(space, shard);
-      const [applied, target] = await redis.mget(prefix + APPLIED, prefix + TARGET);
+      const [[applied, target], unmade] = await Promise.all([redis.mget(prefix + APPLIED, prefix + TARGET), redis.scard(prefix + UNMADE)]);
 
-      return { shard, applied: Number(applied ?? -1), target: Number(target ?? 0) };
+      return { shard, applied: Number(applied ?? -1), target: Number(target ?? 0), unmade };
     }),
   );
 }
@@ -349,7 +361,7 @@ async function watch(servers: Servers, projection: ProjectionId, shards: Shard[]
   const { heard } = servers;
   const startedAt = performance.now();
   let first: number | null = null;
-  let lastMove = { at: performance.now(), applied: -1 };
+  let lastMove = { at: performance.now(), to: '' };
   for (;;) {
     const standing = await standingOf(servers, shards);
     const begun = standing.filter(({ applied }) => applied >= 0);
@@ -370,9 +382,12 @@ async function watch(servers: Servers, projection: ProjectionId, shards: Shard[]
       const seconds = (performance.now() - startedAt) / 1_000;
       const rate = (applied - first) / Math.max(0.001, seconds);
       const left = rate > 0 ? `, ${Math.ceil((target - applied) / rate)} s left` : '';
-      progressLine(`${bar(applied / Math.max(1, target))} ${applied} of ${target}, ${Math.round(rate)}/s${left}`);
+      const events = `${bar(applied / Math.max(1, target))} ${applied} of ${target}, ${Math.round(rate)}/s${left}`;
+      const unmade = standing.reduce((sum, one) => sum + one.unmade, 0);
+      progressLine(applied === target - 1 && unmade > 0 ? `${events}, and ${unmade} of its ids to make` : events);
     }
-    if (applied > lastMove.applied) lastMove = { at: performance.now(), applied };
+    const to = standing.map((one) => `${one.applied} ${one.unmade}`).join();
+    if (to !== lastMove.to) lastMove = { at: performance.now(), to };
     else if (performance.now() - lastMove.at > OBEYING_MS) {
       throw new OperatorError(
         `Nothing has moved for ${OBEYING_MS / 1_000} s: is a read side running, and a write side? ${projection.name} goes on when they are.`,

@@ -4,7 +4,19 @@
  */
 import type { Redis } from 'ioredis';
 import type { Argument, Projection, Write } from './projection.js';
-import { APPLIED, LOG, LOG_LENGTH, LOG_TRIMMED, LOGGED_AFTER, prefixOf, shardName, type Shard, type Space } from './shard.js';
+import {
+  APPLIED,
+  LOG,
+  LOG_LENGTH,
+  LOG_TRIMMED,
+  LOGGED_AFTER,
+  prefixOf,
+  shardName,
+  TARGET,
+  UNMADE,
+  type Shard,
+  type Space,
+} from './shard.js';
 
 /** A script stops between two events after touching about this many keys (2 to 5 ms), and says how far it came. */
 const MOST_KEYS = 2_000;
@@ -16,10 +28,15 @@ const MOST_UNDER_WAY = 1_000;
 
 const script = (lua: string, logLength: number) => `
 local prefix, expected, upTo = ARGV[1], ARGV[2], ARGV[3]
-local applied, loggedAfter = unpack(redis.call('MGET', KEYS[1], prefix .. '${LOGGED_AFTER}'))
+local applied, target, loggedAfter = unpack(redis.call('MGET', KEYS[1], prefix .. '${TARGET}', prefix .. '${LOGGED_AFTER}'))
 if applied ~= expected then return {'moved', applied} end
 
 local function key(name) return prefix .. name end
+
+-- Nobody reads a shard before it is at its target: what can be made once, at the end, need not be kept up to date until then.
+target = tonumber(target or 0)
+local isBuilding = tonumber(applied) < target
+local function putOff(id) redis.call('SADD', key('${UNMADE}'), id) end
 
 loggedAfter = tonumber(loggedAfter or 0)
 local function isLogged(position) return tonumber(position) > loggedAfter end
@@ -51,17 +68,39 @@ local function trimLog()
 end
 
 local functions = {}
--- What functions have put off is done before the script ends.
+-- What functions do for several entries at once is done before the script ends.
 local finish = function() end
+-- Makes what was put off under an id. Says how many keys it touched.
+local make = function(id) return 0 end
 ${lua}
 
+local touched = 0
+-- Makes all that was put off, or as much of it as one script does; and says whether that was all.
+local function makeAll()
+  finish()
+  while touched < ${MOST_KEYS} do
+    local id = redis.call('SRANDMEMBER', key('${UNMADE}'))
+    if not id then
+      isBuilding = false
+      return true
+    end
+    touched = touched + make(id)
+    redis.call('SREM', key('${UNMADE}'), id)
+  end
+  return false
+end
+
 local args = cmsgpack.unpack(ARGV[4])
-local touched, last, i = 0, nil, 1
+local last, i = nil, 1
 while i <= #args do
   local position, n = args[i], tonumber(args[i + 1])
-  if position ~= last and touched >= ${MOST_KEYS} then
-    upTo = string.format('%d', tonumber(position) - 1)
-    break
+  if position ~= last then
+    local isAtTarget = isBuilding and tonumber(position) >= target
+    if isAtTarget and not makeAll() then break end
+    if touched >= ${MOST_KEYS} then
+      upTo = string.format('%d', tonumber(position) - 1)
+      break
+    end
   end
   last = position
   local command, first = args[i + 2], i + 3
@@ -74,6 +113,8 @@ while i <= #args do
   i = first + n
 end
 finish()
+-- It is at its target when all is made.
+if isBuilding and tonumber(upTo) >= target and not makeAll() then upTo = string.format('%d', target - 1) end
 if notLogged then redis.call('SET', key('${LOG_TRIMMED}'), notLogged) end
 if hasLogged then trimLog() end
 redis.call('SET', KEYS[1], upTo)

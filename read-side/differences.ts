@@ -215,7 +215,7 @@ export async function readCopy(redis: Redis, shard: CopiedShard, ask: Ask): Prom
 /** Returns how many commands that is. */
 function askCopy(multi: ChainableCommander, shard: CopiedShard, ask: Ask): number {
   const before = multi.length;
-  multi.getBuffer(keyIn(shard, APPLIED));
+  multi.mget(keyIn(shard, APPLIED), keyIn(shard, TARGET));
   ask(multi, (name) => keyIn(shard, name));
 
   return multi.length - before;
@@ -228,10 +228,13 @@ async function run(multi: ChainableCommander): Promise<unknown[]> {
   return results.map(([error, reply]) => error ?? reply);
 }
 
-function positionOf({ name }: CopiedShard, applied: unknown): number {
-  if (applied instanceof Error) throw applied;
+function positionOf({ name }: CopiedShard, reply: unknown): number {
+  if (reply instanceof Error) throw reply;
+  const [applied, target] = reply as [string | null, string | null];
   if (applied === null) throw new NotComparableError(`${name} is not there.`);
-  return Number((applied as Buffer).toString());
+  if (Number(applied) < Number(target ?? 0))
+    throw new NotComparableError(`${name} is being built: it has applied ${applied} of ${target}.`);
+  return Number(applied);
 }
 
 export interface CopiedShard {

@@ -61,6 +61,9 @@ export const APPLIED = 'applied';
 /** Where the journal stood when the shard began to build itself: below that, what it holds is not yet the whole. */
 export const TARGET = 'target';
 
+/** Set of the ids for which a shard that builds itself has something left to make when it comes to its target. */
+export const UNMADE = 'unmade';
+
 /** The shard's log of changes, a Redis stream with ids POSITION-INDEX, for those who follow it live. */
 export const LOG = 'log';
 export const LOG_LENGTH = 10_000;

@@ -21,7 +21,7 @@ import {
 import { plan, readEntry, type IsSkipped, type Plan, type Unreadable } from './plan.js';
 import { readApplied } from './progress.js';
 import type { Projection } from './projection.js';
-import { APPLIED, liveShard, LOGGED_AFTER, projectionName, type Shard, type Space } from './shard.js';
+import { APPLIED, liveShard, LOGGED_AFTER, projectionName, TARGET, type Shard, type Space } from './shard.js';
 
 /** Entries of the journal after a position, in order; none only at its end. */
 export type ReadJournal = (after: number, most: number) => Promise<{ position: number; body: string }[]>;
@@ -130,11 +130,12 @@ export async function verifyProjection(options: VerifyOptions): Promise<Findings
   const shards = Array.from({ length: space.shards }, (_, number) => liveShard(projection.id, number, space));
   const live = shards.map((shard) => copiedShard(space, shard));
   const copy = new Rebuilt(options, live);
-  await copy.begin();
   // Those that are not there at all are found when their keys are.
   const standing = await Promise.all(shards.map((shard) => readApplied(redis, space, shard)));
+  const target = Math.max(0, Math.min(head, ...standing.map(({ applied }) => applied)));
+  await copy.begin(target);
   try {
-    await copy.build(Math.max(0, Math.min(head, ...standing.map(({ applied }) => applied))));
+    await copy.build(target);
   } catch (error) {
     if (!(error instanceof NotComparableError)) throw error;
     findings.differ(() => ({
@@ -188,12 +189,13 @@ class Rebuilt {
     this.failed = Array.from({ length: shards }, () => null);
   }
 
-  async begin(): Promise<void> {
+  /** @param target nothing is read before it is there */
+  async begin(target: number): Promise<void> {
     const { redis } = this.options;
     await Promise.all(
       this.shards.map(async ({ prefix }, number) => {
         const after = (await loggedAfter(redis, this.live[number]!.prefix)) ?? 0;
-        await redis.mset(prefix + APPLIED, 0, prefix + LOGGED_AFTER, after);
+        await redis.mset(prefix + APPLIED, 0, prefix + TARGET, target, prefix + LOGGED_AFTER, after);
       }),
     );
   }

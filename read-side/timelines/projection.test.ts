@@ -5,11 +5,13 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { newId } from '../../shared/ids.js';
 import type { Event, JournalEntry } from '../../shared/messages/event.js';
+import { Findings } from '../../shared/findings.js';
 import { createApply, type Apply, type PositionedWrite } from '../apply.js';
 import { readChanges, readStart } from '../changes.js';
+import { compareCopies, readMoving, type Copy } from '../differences.js';
 import type { ListItem } from '../list.js';
 import type { Projection } from '../projection.js';
-import { APPLIED, LOG_LENGTH, prefixOf, type Shard, type Space } from '../shard.js';
+import { APPLIED, LOG_LENGTH, prefixOf, TARGET, unpackId, UNMADE, type Shard, type Space } from '../shard.js';
 import { createTimelines, type TimelineLimits } from './projection.js';
 import { decodeTimelineChange, followingKey, readTimeline, TIMELINE_LENGTH, TIMELINES } from './query.js';
 
@@ -21,6 +23,7 @@ afterAll(() => redis?.disconnect());
 
 interface Post extends ListItem {
   authorId: string;
+  isDeleted: boolean;
 }
 
 /** One shard that holds everybody, and a model of it. */
@@ -30,7 +33,8 @@ class Bench {
   private readonly projection: Projection;
   private readonly apply: Apply;
   private readonly following = new Map<string, Set<string>>();
-  private posts: Post[] = [];
+  private readonly posts: Post[] = [];
+  private readonly events: Event[] = [];
   position = 0;
 
   private constructor(readonly limits: Required<TimelineLimits>) {
@@ -74,10 +78,12 @@ class Bench {
     }
     for (const event of events) {
       this.position += 1;
+      this.events.push(event);
       if (event.type === 'AuthorFollowed') this.followed(event.followerId).add(event.followedId);
       if (event.type === 'AuthorUnfollowed') this.followed(event.followerId).delete(event.followedId);
-      if (event.type === 'CheepPosted') this.posts.push({ id: event.cheepId, authorId: event.authorId, position: this.position });
-      if (event.type === 'CheepDeleted') this.posts = this.posts.filter(({ id }) => id !== event.cheepId);
+      if (event.type === 'CheepPosted')
+        this.posts.push({ id: event.cheepId, authorId: event.authorId, position: this.position, isDeleted: false });
+      if (event.type === 'CheepDeleted') for (const post of this.posts) post.isDeleted ||= post.id === event.cheepId;
     }
   }
 
@@ -91,7 +97,7 @@ class Bench {
   /** By the definition: newest first. */
   timelineOf(reader: string): ListItem[] {
     return this.posts
-      .filter(({ authorId }) => this.followed(reader).has(authorId))
+      .filter(({ authorId, isDeleted }) => this.followed(reader).has(authorId) && !isDeleted)
       .map(({ id, position }) => ({ id, position }))
       .reverse();
   }
@@ -116,16 +122,34 @@ class Bench {
     for (const first of sizes) expect(await this.readAll(reader, first)).toEqual(expected);
   }
 
+  /** What is kept ready is bounded, and follows from who follows whom and what was posted: not from how it came to be. */
   async expectBounded(readers: string[], authors: string[]): Promise<void> {
     for (const reader of readers) {
-      const timeline = this.key(`timeline:${reader}`);
-      const floor = Number(await redis.hget(this.key('floors'), reader));
-      const positions = (await redis.lrangeBuffer(timeline, 0, -1)).map((entry) => Number(entry.readBigUInt64BE()));
-      expect(positions.length).toBeLessThanOrEqual(this.limits.timelineLength);
-      expect(positions).toEqual([...new Set(positions)].toSorted((a, b) => a - b));
-      expect(positions[0] ?? Infinity).toBeGreaterThan(floor);
+      const kept = await redis.lrangeBuffer(this.key(`timeline:${reader}`), 0, -1);
+      const merged = new Set(await redis.smembers(this.key(`merges:${reader}`)));
+      const posts = this.posts.filter(({ authorId }) => this.followed(reader).has(authorId) && !merged.has(authorId));
+      expect(kept.map((entry) => ({ position: Number(entry.readBigUInt64BE()), id: unpackId(entry.subarray(8)) }))).toEqual(
+        posts.slice(-this.limits.timelineLength).map(({ position, id }) => ({ position, id })),
+      );
     }
     for (const author of authors) expect(await redis.scard(this.key(`followers:${author}`))).toBeLessThanOrEqual(this.limits.hotFollowers);
+  }
+
+  /** A shard that builds itself from all these events, up to a target at once, and then on, is the same; each batch may fail first. */
+  async expectSameBuiltUpTo(target: number, batch: number, failsAfter: number | null = null): Promise<void> {
+    const built = await Bench.begin(this.limits);
+    await redis.set(built.key(TARGET), target);
+    for (let i = 0; i < this.events.length; i += batch) {
+      const events = this.events.slice(i, i + batch);
+      await built.run(events, failsAfter === null ? 1 : 2, failsAfter);
+    }
+    expect(await redis.exists(built.key(UNMADE))).toBe(0);
+    const findings = new Findings();
+    const copies: [Copy, Copy] = [{ space: this.space }, { space: built.space }];
+    const read = readMoving(redis, TIMELINES, copies);
+    await compareCopies(redis, TIMELINES, copies, read, findings, { signal: new AbortController().signal, onProgress: () => undefined });
+    expect(findings).toMatchObject({ differing: 0 });
+    expect(findings.looked).toBeGreaterThan(0);
   }
 
   /** Do the author's cheeps go into the reader's timeline? */
@@ -199,7 +223,8 @@ describe('a timelines shard', () => {
           { timelineLength: 4, hotFollowers: 0 },
           { timelineLength: 3, hotFollowers: 9 },
         ),
-        async (batches, limits) => {
+        fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 2 }),
+        async (batches, limits, targets) => {
           const bench = await Bench.begin(limits);
           // Who follows whom, and what there is, as the write side would know it: nothing happens that is so already.
           const pairs = new Set<string>();
@@ -232,6 +257,7 @@ describe('a timelines shard', () => {
           }
           for (const reader of everybody) await bench.expectExact(reader, [1, 2, 3, 4, 7]);
           await bench.expectBounded(everybody, everybody);
+          for (const target of targets) await bench.expectSameBuiltUpTo(Math.round(target * bench.position), 7, 3);
           for (const reader of everybody) for (const author of everybody) await bench.isFannedOut(reader, author);
         },
       ),
@@ -256,7 +282,7 @@ describe('a timelines shard', () => {
     await bench.expectExact(alice);
     await bench.run([remove(dave, (all.at(-1) as { cheepId: string }).cheepId)]);
     await bench.expectExact(alice);
-    expect(await redis.hexists(bench.key('floors'), alice)).toBe(n >= 3 ? 1 : 0);
+    expect(await redis.llen(bench.key(`timeline:${alice}`))).toBe(Math.min(n, 3));
     await bench.run(posts(dave, 2));
     await bench.expectExact(alice);
   });
@@ -278,6 +304,23 @@ describe('a timelines shard', () => {
       await bench.expectBounded([alice], [dave, eve]);
     },
   );
+
+  it('makes the timelines of a shard that builds itself when it comes to its target, a few at a time', async () => {
+    const bench = await Bench.begin();
+    const [readers, authors] = [ids(20), ids(9)];
+    await bench.run(readers.flatMap((reader) => authors.map((author) => follow(reader, author))));
+    // The last one posts as much as all others.
+    const all = Array.from({ length: 1_800 }, (_, n) => post(authors[n % 2 ? 8 : (n / 2) % 8]!));
+    await bench.run(all);
+    await bench.run(all.filter((_, n) => n % 7 === 3).map((event) => event.type === 'CheepPosted' && remove(event.authorId, event.cheepId)).filter((event) => event !== false)); // prettier-ignore
+    await bench.run([unfollow(readers[0]!, authors[8]!), unfollow(readers[1]!, authors[0]!)]);
+    await bench.expectBounded(readers, authors);
+    await bench.expectExact(readers[0]!, [100]);
+
+    await bench.expectSameBuiltUpTo(bench.position, bench.position);
+    await bench.expectSameBuiltUpTo(bench.position - 1, 500);
+    await bench.expectSameBuiltUpTo(1_000, bench.position);
+  });
 
   it('merges who follows after an author has become hot, and changes nothing for who followed before', async () => {
     const bench = await Bench.begin({ hotFollowers: 2, timelineLength: 3 });
@@ -335,8 +378,10 @@ describe('a timelines shard', () => {
     // There is room again in the timeline, but not for what is older than its floor.
     await bench.run([post(eve), follow(alice, frank), remove(dave, cheeps[3]!), post(dave)], 2);
     for (const reader of [alice, bob]) await bench.expectExact(reader);
-    const kept = await redis.zrangeBuffer(bench.key(`posts:${dave}`), 0, -1);
-    expect(kept).toHaveLength(3);
+    expect(await redis.zcount(bench.key(`posts:${dave}`), '(0', '+inf')).toBe(3);
+    expect(await redis.scard(bench.key('deleted'))).toBe(6);
+    await bench.expectBounded([alice, bob], [dave, eve]);
+    await bench.expectSameBuiltUpTo(bench.position, 100);
   });
 
   it('logs each change once, in order, only where somebody follows, and says when a cursor is older than the log', async () => {

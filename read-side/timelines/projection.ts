@@ -12,8 +12,6 @@ export interface TimelineLimits {
 // Names of keys here and in query.ts are the same; see the table there.
 const lua = ({ hotFollowers, timelineLength }: Required<TimelineLimits>) => `
 ${ENTRIES_LUA}
-local function floorOf(reader) return fullFloor(key('timeline:' .. reader), ${timelineLength}) end
-
 -- Newest entries, and out with the oldest beyond the length.
 local function append(timeline, entries)
   if redis.call('RPUSH', timeline, unpack(entries)) > ${timelineLength} then redis.call('LTRIM', timeline, ${-timelineLength}, -1) end
@@ -23,12 +21,6 @@ end
 local function replaceAfter(timeline, count, entries)
   if count == 0 then redis.call('DEL', timeline) else redis.call('LTRIM', timeline, 0, count - 1) end
   if #entries > 0 then append(timeline, entries) end
-end
-
--- Before it gets shorter, since that cannot be told any more after that.
-local function noteFloor(reader)
-  local floor = floorOf(reader)
-  if floor then redis.call('HSET', key('floors'), reader, string.format('%d', floor)) end
 end
 
 -- Mostly nobody is, which one question tells for the whole script.
@@ -76,8 +68,8 @@ finish = function()
   for reader in pairs(postponed.timelines) do completeTimeline(reader) end
 end
 
--- Kept for the whole script, until somebody follows or unfollows.
-local known = {}
+-- What is known of authors is kept for the whole script, until somebody follows or unfollows them.
+local known, followed = {}, {}
 local function followersOf(author)
   known[author] = known[author] or redis.call('SMEMBERS', key('followers:' .. author))
   return known[author]
@@ -85,48 +77,45 @@ end
 
 local function noteNewest(author)
   completePosts(author)
-  local newest = redis.call('ZRANGE', key('posts:' .. author), 0, 0, 'REV', 'WITHSCORES')[2]
+  local newest = redis.call('ZRANGE', key('posts:' .. author), '+inf', '(0', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')[2]
   redis.call('HSET', key('hot'), author, newest or 0)
   hotAuthors = nil
 end
 
+-- To those who follow the author, if there may be any.
+local function tellFollowers(position, type, author, cheep)
+  if followed[author] == nil then followed[author] = redis.call('EXISTS', key('followers:' .. author)) == 1 end
+  if followed[author] or isHot(author) then log(position, 'type', type, 'author', author, 'cheep', cheep) end
+end
+
 functions.post = function(position, author, cheep)
   local touched = 1 + postpone(postponed.posts, author, position, cheep)
-  local followers, entry = followersOf(author), entryOf(position, cheep)
-  for _, reader in ipairs(followers) do touched = touched + postpone(postponed.timelines, reader, entry) end
-  local hot = isHot(author)
-  if hot then noteNewest(author) end
-  -- To those who follow the author, if there may be any.
-  if hot or #followers > 0 then log(position, 'type', 'posted', 'author', author, 'cheep', cheep) end
+  if not isBuilding then
+    local followers, entry = followersOf(author), entryOf(position, cheep)
+    for _, reader in ipairs(followers) do touched = touched + postpone(postponed.timelines, reader, entry) end
+  end
+  if isHot(author) then noteNewest(author) end
+  tellFollowers(position, 'posted', author, cheep)
   return touched
 end
 
 functions.edit = function(position, author, cheep)
-  if isHot(author) or redis.call('EXISTS', key('followers:' .. author)) == 1 then
-    log(position, 'type', 'edited', 'author', author, 'cheep', cheep)
-  end
+  tellFollowers(position, 'edited', author, cheep)
   return 1
 end
 
+-- In timelines, which are many, it stays where it is.
+local hasDeleted = nil
 functions.delete = function(position, author, cheep)
   completePosts(author)
-  local followers = followersOf(author)
-  local posted = redis.call('ZSCORE', key('posts:' .. author), cheep)
-  for _, reader in ipairs(followers) do
-    completeTimeline(reader)
-    local timeline = key('timeline:' .. reader)
-    local oldest = posted and redis.call('LINDEX', timeline, 0)
-    if oldest and positionOf(oldest) <= tonumber(posted) then
-      noteFloor(reader)
-      redis.call('LREM', timeline, -1, entryOf(posted, cheep))
-    end
-  end
-  -- At the end: with it goes where it was posted.
-  redis.call('ZREM', key('posts:' .. author), cheep)
-  local hot = isHot(author)
-  if hot then noteNewest(author) end
-  if hot or #followers > 0 then log(position, 'type', 'deleted', 'author', author, 'cheep', cheep) end
-  return 2 + #followers
+  local posts = key('posts:' .. author)
+  local posted = redis.call('ZSCORE', posts, cheep)
+  if posted and tonumber(posted) > 0 then redis.call('ZADD', posts, '-' .. posted, cheep) end
+  redis.call('SADD', key('deleted'), cheep)
+  hasDeleted = true
+  if isHot(author) then noteNewest(author) end
+  tellFollowers(position, 'deleted', author, cheep)
+  return 4
 end
 
 -- Whether the reader's timeline gets the author's cheeps is decided here, and kept until the unfollow.
@@ -136,91 +125,131 @@ local function isFannedOut(reader, author)
   return redis.call('SISMEMBER', followers, reader) == 1 or redis.call('SCARD', followers) < ${hotFollowers}
 end
 
--- The author's newest above the timeline's floor, with their positions: as many as can matter.
-local function part(reader, author, most)
-  local floor = floorOf(reader) or redis.call('HGET', key('floors'), reader) or 0
-  return redis.call(
-    'ZRANGE', key('posts:' .. author), '+inf', string.format('(%d', floor), 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES'
-  )
+-- Posts of an author's, deleted or not, above one position and below another: the newest, as many as may matter of each kind.
+-- Returns the position from which on nothing is missing.
+local function collect(found, author, above, below, most)
+  completePosts(author)
+  if hasDeleted == nil then hasDeleted = redis.call('EXISTS', key('deleted')) == 1 end
+  local posts = key('posts:' .. author)
+  local from, to = below and string.format('%d', below) or 'inf', string.format('%d', above)
+  local reached = above
+  local function take(cheeps, sign)
+    for i = 1, #cheeps, 2 do
+      local position = sign * cheeps[i + 1]
+      if not found.entries[position] then table.insert(found.positions, position) end
+      found.entries[position] = entryOf(position, cheeps[i])
+    end
+    if #cheeps == 2 * most then reached = math.max(reached, sign * cheeps[#cheeps]) end
+  end
+  take(redis.call('ZRANGE', posts, '(' .. from, '(' .. to, 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES'), 1)
+  if hasDeleted then take(redis.call('ZRANGE', posts, '(-' .. from, '(-' .. to, 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES'), -1) end
+  return reached
 end
 
--- The end of a timeline, from the oldest of these cheeps on; and how many entries come before that.
-local function endFrom(timeline, cheeps)
-  local before = countUpTo(timeline, tonumber(cheeps[#cheeps]) - 1)
+-- What the author posted above the timeline's floor.
+local function collectFor(timeline, author)
+  local found = { positions = {}, entries = {} }
+  collect(found, author, floorOf(timeline, ${timelineLength}), nil, ${timelineLength})
+  table.sort(found.positions)
+  return found
+end
+
+-- The end of a timeline, from a position on; and how many entries come before that.
+local function endFrom(timeline, position)
+  local before = countUpTo(timeline, position - 1)
   return redis.call('LRANGE', timeline, before, -1), before
 end
 
--- Puts cheeps between the others. Says how many entries were written. Most of what a follow costs is this loop.
-local function merge(reader, cheeps)
-  if #cheeps == 0 then return 0 end
-  local timeline, merged, n, i = key('timeline:' .. reader), {}, 0, #cheeps - 1
-  local entries, before = endFrom(timeline, cheeps)
-  local nextPosition = tonumber(cheeps[i + 1])
+-- Puts the author's posts between the others. Says how many entries were written.
+local function merge(timeline, author)
+  local found = collectFor(timeline, author)
+  if #found.positions == 0 then return 0 end
+  local entries, before = endFrom(timeline, found.positions[1])
+  local merged, n, i = {}, 0, 1
   for j = 1, #entries + 1 do
-    local entry = entries[j]
-    local position = nextPosition and (entry and positionOf(entry) or math.huge)
-    while nextPosition and nextPosition <= position do
+    local position = entries[j] and positionOf(entries[j]) or math.huge
+    while i <= #found.positions and found.positions[i] <= position do
       -- It is there already when a script that failed in the middle is run again.
-      if nextPosition < position then
+      if found.positions[i] < position then
         n = n + 1
-        merged[n] = entryOf(nextPosition, cheeps[i])
+        merged[n] = found.entries[found.positions[i]]
       end
-      i = i - 2
-      nextPosition = tonumber(cheeps[i + 1])
+      i = i + 1
     end
-    if entry then
+    if entries[j] then
       n = n + 1
-      merged[n] = entry
+      merged[n] = entries[j]
     end
   end
   replaceAfter(timeline, before, merged)
   return n
 end
 
--- Takes cheeps out. Says how many entries were written.
-local function remove(reader, cheeps)
-  if #cheeps == 0 then return 0 end
-  noteFloor(reader)
-  local timeline, gone, left = key('timeline:' .. reader), {}, {}
-  for i = 2, #cheeps, 2 do gone[tonumber(cheeps[i])] = true end
-  local entries, before = endFrom(timeline, cheeps)
+-- The newest of all whom the reader follows and does not merge. First as many of each as there would be if all had posted as much,
+-- and then, of those who have more above the oldest that can be needed, these.
+make = function(reader)
+  local timeline = key('timeline:' .. reader)
+  local authors = redis.call('SDIFF', key('following:' .. reader), key('merges:' .. reader))
+  local found, reached, above = { positions = {}, entries = {} }, {}, 0
+  local share = math.ceil(2 * ${timelineLength} / #authors)
+  for i, author in ipairs(authors) do reached[i] = collect(found, author, 0, nil, share) end
+  local positions = found.positions
+  table.sort(positions)
+  if #positions >= ${timelineLength} then above = positions[#positions - ${timelineLength - 1}] - 1 end
+  local before = #positions
+  for i, author in ipairs(authors) do
+    if reached[i] > above + 1 then collect(found, author, above, reached[i], ${timelineLength}) end
+  end
+  if #positions > before then table.sort(positions) end
+  local newest = {}
+  for i = math.max(1, #positions - ${timelineLength - 1}), #positions do table.insert(newest, found.entries[positions[i]]) end
+  replaceAfter(timeline, 0, newest)
+  return #positions + 4 * #authors
+end
+
+-- Takes the author's posts out. Says how many entries were written.
+local function remove(reader, author)
+  local timeline = key('timeline:' .. reader)
+  local found = collectFor(timeline, author)
+  if #found.positions == 0 then return 0 end
+  -- There is room for what is older.
+  if redis.call('LLEN', timeline) >= ${timelineLength} then return make(reader) end
+  local entries, before = endFrom(timeline, found.positions[1])
+  local left = {}
   for _, entry in ipairs(entries) do
-    if not gone[positionOf(entry)] then table.insert(left, entry) end
+    if not found.entries[positionOf(entry)] then table.insert(left, entry) end
   end
   replaceAfter(timeline, before, left)
-  return #left
+  return #entries
 end
 
 functions.follow = function(position, reader, author)
   completeTimeline(reader)
-  completePosts(author)
-  known[author] = nil
+  known[author], followed[author] = nil, nil
   redis.call('SADD', key('following:' .. reader), author)
   local written = 0
   if isFannedOut(reader, author) then
     redis.call('SADD', key('followers:' .. author), reader)
-    written = merge(reader, part(reader, author, ${timelineLength}))
+    if isBuilding then putOff(reader) else written = merge(key('timeline:' .. reader), author) end
   else
     redis.call('SADD', key('merges:' .. reader), author)
     noteNewest(author)
   end
   log(position, 'type', 'followed', 'reader', reader, 'author', author)
-  return 5 + written / 16
+  return 5 + written
 end
 
 functions.unfollow = function(position, reader, author)
   completeTimeline(reader)
-  completePosts(author)
-  known[author] = nil
+  known[author], followed[author] = nil, nil
   redis.call('SREM', key('following:' .. reader), author)
   local written = 0
   if redis.call('SREM', key('merges:' .. reader), author) == 0 then
     redis.call('SREM', key('followers:' .. author), reader)
-    -- The timeline has all that the author posted above its floor, so that is no more than the timeline is long.
-    written = remove(reader, part(reader, author, ${timelineLength}))
+    if not isBuilding then written = remove(reader, author) end
   end
   log(position, 'type', 'unfollowed', 'reader', reader, 'author', author)
-  return 5 + written / 16
+  return 5 + written
 end
 `;
 

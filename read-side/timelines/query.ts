@@ -5,13 +5,14 @@
  *
  * | key               | what                                                                                       |
  * |-------------------|--------------------------------------------------------------------------------------------|
- * | posts:AUTHOR      | sorted set of packed cheep ids, by the position of the post: all live ones of every author  |
+ * | posts:AUTHOR      | sorted set of packed cheep ids, by the position of the post, which is negative for the deleted |
  * | following:READER  | set of the authors whom the reader follows                                                 |
  * | followers:AUTHOR  | set of those followers in this shard whose timelines get the author's cheeps; 1,000 at most |
  * | merges:READER     | set of the other authors whom the reader follows: their cheeps are merged in by each read  |
  * | hot               | hash of the authors whom somebody merges, or did: the newest position in their posts, or 0  |
- * | timeline:READER   | list, newest last: the newest of those whom the reader follows and does not merge; 800 at most |
- * | floors            | hash of readers whose timeline was full and got shorter: above which position it is complete |
+ * | timeline:READER   | list, oldest first: the 800 newest posts, deleted or not, of those whom the reader follows and does not merge |
+ * | deleted           | set of packed cheep ids: who reads a timeline leaves these out                             |
+ * | unmade            | while the shard builds itself: set of the readers whose timeline is to be made at the end   |
  * | log               | stream of the shard's changes, ids are POSITION-INDEX; the newest 10,000                   |
  * | log-trimmed       | the newest id that the log no longer has                                                   |
  *
@@ -49,9 +50,9 @@ local function countUpTo(timeline, position)
   return from
 end
 
--- A timeline that is full is complete from its oldest on: above that position, which is nil for others.
-local function fullFloor(timeline, length)
-  if redis.call('LLEN', timeline) < length then return nil end
+-- The position above which a timeline is complete: of one that is full, right below its oldest.
+local function floorOf(timeline, length)
+  if redis.call('LLEN', timeline) < length then return 0 end
   return positionOf(redis.call('LINDEX', timeline, 0)) - 1
 end`;
 
@@ -72,18 +73,20 @@ end
 
 local page = {}
 local ready = start == '+inf' and redis.call('LLEN', timeline) or countUpTo(timeline, cursor - 1)
-if ready > 0 then
-  local entries = redis.call('LRANGE', timeline, math.max(0, ready - n), ready - 1)
+while ready > 0 and #page < 2 * n do
+  local entries, cheeps = redis.call('LRANGE', timeline, math.max(0, ready - n), ready - 1), {}
+  for i, entry in ipairs(entries) do cheeps[i] = cheepOf(entry) end
+  local deleted = redis.call('SMISMEMBER', key('deleted'), unpack(cheeps))
   for i = #entries, 1, -1 do
-    table.insert(page, cheepOf(entries[i]))
-    table.insert(page, string.format('%d', positionOf(entries[i])))
+    if deleted[i] == 0 and #page < 2 * n then
+      table.insert(page, cheeps[i])
+      table.insert(page, string.format('%d', positionOf(entries[i])))
+    end
   end
+  ready = ready - #entries
 end
 local isFull = #page == 2 * n
-local floor = 0
-if not isFull then
-  floor = fullFloor(timeline, length) or tonumber(redis.call('HGET', key('floors'), reader) or 0)
-end
+local floor = isFull and 0 or floorOf(timeline, length)
 local merges = redis.call('SMEMBERS', key('merges:' .. reader))
 if #merges == 0 and floor == 0 then return page end
 
