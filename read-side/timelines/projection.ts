@@ -134,10 +134,14 @@ local function collect(found, author, above, below, most)
   local from, to = below and string.format('%d', below) or 'inf', string.format('%d', above)
   local reached = above
   local function take(cheeps, sign)
+    local positions, ids, n = found.positions, found.ids, #found.positions
     for i = 1, #cheeps, 2 do
       local position = sign * cheeps[i + 1]
-      if not found.entries[position] then table.insert(found.positions, position) end
-      found.entries[position] = entryOf(position, cheeps[i])
+      if not ids[position] then
+        n = n + 1
+        positions[n] = position
+        ids[position] = cheeps[i]
+      end
     end
     if #cheeps == 2 * most then reached = math.max(reached, sign * cheeps[#cheeps]) end
   end
@@ -148,7 +152,7 @@ end
 
 -- What the author posted above the timeline's floor.
 local function collectFor(timeline, author)
-  local found = { positions = {}, entries = {} }
+  local found = { positions = {}, ids = {} }
   collect(found, author, floorOf(timeline, ${timelineLength}), nil, ${timelineLength})
   table.sort(found.positions)
   return found
@@ -172,7 +176,7 @@ local function merge(timeline, author)
       -- It is there already when a script that failed in the middle is run again.
       if found.positions[i] < position then
         n = n + 1
-        merged[n] = found.entries[found.positions[i]]
+        merged[n] = entryOf(found.positions[i], found.ids[found.positions[i]])
       end
       i = i + 1
     end
@@ -190,19 +194,20 @@ end
 make = function(reader)
   local timeline = key('timeline:' .. reader)
   local authors = redis.call('SDIFF', key('following:' .. reader), key('merges:' .. reader))
-  local found, reached, above = { positions = {}, entries = {} }, {}, 0
+  local found, reached, above = { positions = {}, ids = {} }, {}, 0
   local share = math.ceil(2 * ${timelineLength} / #authors)
   for i, author in ipairs(authors) do reached[i] = collect(found, author, 0, nil, share) end
   local positions = found.positions
-  table.sort(positions)
-  if #positions >= ${timelineLength} then above = positions[#positions - ${timelineLength - 1}] - 1 end
-  local before = #positions
+  if #positions >= ${timelineLength} then
+    table.sort(positions)
+    above = positions[#positions - ${timelineLength - 1}] - 1
+  end
   for i, author in ipairs(authors) do
     if reached[i] > above + 1 then collect(found, author, above, reached[i], ${timelineLength}) end
   end
-  if #positions > before then table.sort(positions) end
-  local newest = {}
-  for i = math.max(1, #positions - ${timelineLength - 1}), #positions do table.insert(newest, found.entries[positions[i]]) end
+  table.sort(positions)
+  local newest, first = {}, math.max(1, #positions - ${timelineLength - 1})
+  for i = first, #positions do newest[i - first + 1] = entryOf(positions[i], found.ids[positions[i]]) end
   replaceAfter(timeline, 0, newest)
   return #positions + 4 * #authors
 end
@@ -217,7 +222,7 @@ local function remove(reader, author)
   local entries, before = endFrom(timeline, found.positions[1])
   local left = {}
   for _, entry in ipairs(entries) do
-    if not found.entries[positionOf(entry)] then table.insert(left, entry) end
+    if not found.ids[positionOf(entry)] then table.insert(left, entry) end
   end
   replaceAfter(timeline, before, left)
   return #entries
