@@ -21,10 +21,11 @@ import {
 /** A script stops between two events after touching about this many keys (2 to 5 ms), and says how far it came. */
 const MOST_KEYS = 2_000;
 /**
- * Writes that are under way, at about the most. Redis runs all that a client has sent before it looks at another, and those who read
- * would wait for it; with fewer it would have nothing to do between two answers.
+ * Writes that are under way, at about the most, in however many scripts; of larger ones, two. Redis runs all that a client has sent
+ * before it looks at another, and those who read would wait for it; with fewer it would have nothing to do between two answers.
  */
 const MOST_UNDER_WAY = 1_000;
+const LEAST_UNDER_WAY = 2;
 
 const script = (lua: string, logLength: number) => `
 local prefix, expected, upTo = ARGV[1], ARGV[2], ARGV[3]
@@ -146,29 +147,35 @@ export function createApply(redis: Redis, space: Space, projections: Projection[
     commands.set(id.name, (redis as unknown as Record<string, typeof redis.call>)[name]!.bind(redis) as never);
   }
 
-  let underWay = 0;
+  let [scripts, underWay] = [0, 0];
   const waiting: (() => void)[] = [];
   const enter = async (n: number) => {
-    while (underWay > 0 && underWay + n > MOST_UNDER_WAY) await new Promise<void>((resolve) => waiting.push(resolve));
+    while (scripts >= LEAST_UNDER_WAY && underWay + n > MOST_UNDER_WAY) await new Promise<void>((resolve) => waiting.push(resolve));
+    scripts += 1;
     underWay += n;
   };
   const leave = (n: number) => {
+    scripts -= 1;
     underWay -= n;
     for (const resume of waiting.splice(0)) resume();
   };
 
   return async (shard, expected, upTo, writes) => {
-    const prefix = prefixOf(space, shard);
-    const args: Argument[] = [];
-    // How many follow the command's name.
-    for (const { position, write } of writes) args.push(position, write.length - 1, ...write);
     const apply = commands.get(shard.projection.name);
     if (!apply) throw new Error(`there is no projection for ${shardName(shard)}`);
+    const prefix = prefixOf(space, shard);
     await enter(writes.length);
-    const [status, applied] = await apply(prefix + APPLIED, prefix, expected, upTo, pack(args)).finally(() => leave(writes.length));
-    if (status === 'applied') return { status, applied: Number(applied) };
+    try {
+      const args: Argument[] = [];
+      // How many follow the command's name.
+      for (const { position, write } of writes) args.push(position, write.length - 1, ...write);
+      const [status, applied] = await apply(prefix + APPLIED, prefix, expected, upTo, pack(args));
+      if (status === 'applied') return { status, applied: Number(applied) };
 
-    return { status: 'moved', applied: applied === null ? null : Number(applied) };
+      return { status: 'moved', applied: applied === null ? null : Number(applied) };
+    } finally {
+      leave(writes.length);
+    }
   };
 }
 

@@ -2,6 +2,7 @@
  * A pump follows the stream of events from where its shards stand, decodes each entry once, and applies it to all of them,
  * a batch at a time. Batches form by themselves: while one is being applied, the next one gathers.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crashPoint } from '../shared/crash-point.js';
 import { follow, type Following } from '../shared/follow.js';
 import { askJournal } from '../shared/journal-requests.js';
@@ -35,6 +36,13 @@ export interface PumpOptions {
 
 /** Entries in one batch, at the most; as many again may wait. A script can hand a command 8,000 arguments, and needs two for each. */
 const MOST_IN_A_BATCH = 2_048;
+
+/**
+ * Planning lets others have their turn after so many milliseconds, and receiving after so many entries: while this thread is busy,
+ * Redis comes to the end of what it was sent, and has nothing to do.
+ */
+const SLICE_MS = 1;
+const MOST_IN_A_ROW = 64;
 
 export class Pump {
   readonly shards = new Map<string, PumpedShard>();
@@ -119,6 +127,7 @@ export class Pump {
     this.waiting.push(entry);
     this.working ??= this.work().finally(() => (this.working = null));
     if (this.waiting.length >= MOST_IN_A_BATCH) return new Promise((resolve) => (this.resume = resolve));
+    if (this.waiting.length % MOST_IN_A_ROW === 0) return nextTurn();
   }
 
   private async work(): Promise<void> {
@@ -132,7 +141,7 @@ export class Pump {
       this.takenEntryId = isUnreadable(last) ? null : last.entryId;
       // While one batch is being applied, the next is planned, and each shard goes on with it when it is ready.
       const before = underWay;
-      underWay = this.applyAll(this.plan(batch));
+      underWay = this.applyAll(await this.plan(batch));
       await before;
       const isBehind = batch.length === MOST_IN_A_BATCH && this.waiting.length > 0;
       if (isBehind) continue;
@@ -154,10 +163,16 @@ export class Pump {
     this.options.onApplied(moved.filter((shard) => shard !== null));
   }
 
-  private plan(batch: (JournalEntry | Unreadable)[]): Map<PumpedShard, Plan> {
+  private async plan(batch: (JournalEntry | Unreadable)[]): Promise<Map<PumpedShard, Plan>> {
     const { space, isSkipped } = this.options;
     const plans = new Map<PumpedShard, Plan>();
-    for (const [projection, shards] of Map.groupBy(this.shards.values(), (shard) => shard.projection)) {
+    let since = performance.now();
+    // Who joins from here on has all of this batch.
+    for (const [projection, shards] of Map.groupBy([...this.shards.values()], (shard) => shard.projection)) {
+      if (performance.now() - since > SLICE_MS) {
+        await nextTurn();
+        since = performance.now();
+      }
       plan(projection, shards, space.shards, batch, isSkipped).forEach((part, i) => plans.set(shards[i]!, part));
     }
 
