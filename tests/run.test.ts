@@ -110,7 +110,7 @@ describe('npm start', () => {
     expect(order.slice(0, 3)).toEqual(services);
     expect(order.at(-1)).toBe('starter');
     expect(await system.exitCode).toBe(0);
-    expect(processes()).toEqual([]);
+    await until('all to be gone', () => processes().length === 0);
   });
 
   it('keeps its data, and its key, from one start to the next; and stops on HUP', async () => {
@@ -122,7 +122,7 @@ describe('npm start', () => {
 
     process.kill(pidOf('starter'), 'SIGHUP');
     expect(await system.exitCode).toBe(0);
-    expect(processes()).toEqual([]);
+    await until('all to be gone', () => processes().length === 0);
   });
 
   it('stops on INT while it is still starting', async () => {
@@ -131,7 +131,7 @@ describe('npm start', () => {
 
     process.kill(system.pid, 'SIGINT');
     expect(await system.exitCode).toBe(0);
-    expect(processes()).toEqual([]);
+    await until('all to be gone', () => processes().length === 0);
   });
 
   it('lets one of two win that start at the same moment; and stops at once on the second INT', async () => {
@@ -181,7 +181,7 @@ describe('npm start', () => {
     await until('what was written before to be readable', async () => (await nameOf('ada').catch(() => null)) === 'ada');
     process.kill(system.pid, 'SIGTERM');
     expect(await system.exitCode).toBe(0);
-    expect(processes()).toEqual([]);
+    await until('all to be gone', () => processes().length === 0);
   });
 });
 
