@@ -694,7 +694,7 @@ describe('a consistency token', () => {
     expect(answer).not.toHaveProperty('errors');
     expect(Number(answer.extensions!.consistency.position)).toBeLessThan(position(token));
     // It is not needed, and so changes nothing, when the token is reached.
-    expect(await ask({ ...stale, 'x-cheeper-consistency': await ahead(0) }, query)).toMatchObject({
+    expect(await ask({ ...stale, 'x-cheeper-wait-ms': '60000', 'x-cheeper-consistency': await ahead(0) }, query)).toMatchObject({
       data: { author: { id } },
       extensions: { consistency: { satisfied: true } },
     });
