@@ -353,6 +353,7 @@ async function initialiseMysql(program, folder, logFile) {
     if (name.startsWith('mysql-unfinished-')) await rm(join(parent, name), { recursive: true, force: true });
   }
   const unfinished = await mkdtemp(join(parent, 'mysql-unfinished-'));
+  const options = { logFile, env: { ...process.env, TMPDIR: parent } }; // see mysqlArgs
   const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
   const child = isMariadb(program)
     ? launch(
@@ -366,9 +367,9 @@ async function initialiseMysql(program, folder, logFile) {
           '--skip-test-db',
           '--cross-bootstrap', // this machine's name need not be resolvable
         ],
-        { logFile },
+        options,
       )
-    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, `--datadir=${unfinished}`], { logFile });
+    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, `--datadir=${unfinished}`], options);
   const exit = await child.exit;
   if (exit.code !== 0) raise(`mysql could not make its data folder (${describe(exit)}):\n${child.tail()}`);
 
@@ -385,6 +386,8 @@ function mysqlArgs(program, folder, port) {
     '--no-defaults',
     ...(process.getuid?.() === 0 ? ['--user=root'] : []),
     `--datadir=${folder}`,
+    // One that starts removes all temporary tables that it finds there: also those of others, if they shared it.
+    `--tmpdir=${join(folder, '..')}`,
     '--socket=my.sock', // in the data folder; a longer path might be too long for a socket
     '--pid-file=my.pid',
     '--bind-address=127.0.0.1',
