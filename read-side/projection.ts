@@ -44,7 +44,8 @@ export interface Projection {
 /**
  * @param handlers what each type of event changes; types that are not named change nothing
  * @param lua see `Projection.lua`: `functions.NAME = function(position, key, …) … return KEYS_TOUCHED end`, where `key(name)`
- *   makes a key of the shard and `log(position, …)` appends to the shard's log of changes
+ *   makes a key of the shard and `log(position, …)` appends to the shard's log of changes. `finish = function() … end` is run before a
+ *   script ends. While `isBuilding`, `putOff(id)` leaves something to `make = function(id) … return KEYS_TOUCHED end`, at the target.
  */
 export function defineProjection(id: ProjectionId, handlers: Handlers, lua = ''): Projection {
   return {

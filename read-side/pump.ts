@@ -127,7 +127,7 @@ export class Pump {
     this.waiting.push(entry);
     this.working ??= this.work().finally(() => (this.working = null));
     if (this.waiting.length >= MOST_IN_A_BATCH) return new Promise((resolve) => (this.resume = resolve));
-    if (this.waiting.length % MOST_IN_A_ROW === 0) return nextTurn();
+    if (entry.position % MOST_IN_A_ROW === 0) return nextTurn();
   }
 
   private async work(): Promise<void> {

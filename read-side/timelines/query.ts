@@ -32,10 +32,10 @@ export const timelineShard = (readerId: string, space: Space): Shard => shardOf(
 
 /** What scripts know of a timeline's entries; those are ordered by position, and no two cheeps have the same. */
 export const ENTRIES_LUA = `
-local pack, unpackFirst = struct.pack, struct.unpack
-local function entryOf(position, cheep) return pack('>I8c16', position, cheep) end
+local packStruct, unpackStruct = struct.pack, struct.unpack
+local function entryOf(position, cheep) return packStruct('>I8c16', position, cheep) end
 local function positionOf(entry)
-  local position = unpackFirst('>I8', entry)
+  local position = unpackStruct('>I8', entry)
   return position
 end
 local function cheepOf(entry) return string.sub(entry, 9) end
