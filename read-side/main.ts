@@ -11,7 +11,7 @@ await runService('read-side', async () => {
   const config = readConfig(['NATS_URL', 'REDIS_URL', 'NAMESPACE', 'SHARDS', 'HOT_FOLLOWERS', 'HEALTH_PORT', 'LOG_LEVEL']);
   const log = createLog('read-side', config.LOG_LEVEL);
   let parts: { waitsFor(): string[] }[] = [{ waitsFor: () => ['NATS'] }];
-  const waitsFor = () => parts.flatMap((part) => part.waitsFor());
+  const waitsFor = () => [...new Set(parts.flatMap((part) => part.waitsFor()))];
   const health = await serveHealth({ waitsFor }, config.HEALTH_PORT);
 
   const nats = await connectNats(config.NATS_URL, 'read-side');
@@ -23,9 +23,11 @@ await runService('read-side', async () => {
     enableAutoPipelining: true,
   });
   const { redis } = redisConnection;
+  const leasesConnection = connectRedis(config.REDIS_URL, log, { maxRetriesPerRequest: null });
   const projections = createProjections(config);
   const worker = startWorker({
     redis,
+    leases: leasesConnection.redis,
     nats,
     namespace: config.NAMESPACE,
     shards: config.SHARDS,
@@ -33,7 +35,7 @@ await runService('read-side', async () => {
     hotFollowers: config.HOT_FOLLOWERS,
     log,
   });
-  parts = [{ waitsFor: () => (nats.isConnected() ? [] : ['NATS']) }, redisConnection, worker];
+  parts = [{ waitsFor: () => (nats.isConnected() ? [] : ['NATS']) }, redisConnection, leasesConnection, worker];
 
   return {
     log,
@@ -41,10 +43,14 @@ await runService('read-side', async () => {
       waitsFor,
       stop: async () => {
         // Without Redis there is nothing to finish, and nothing to give back.
-        if (redis.status !== 'ready') redisConnection.close();
+        if (redis.status !== 'ready' || leasesConnection.redis.status !== 'ready') {
+          redisConnection.close();
+          leasesConnection.close();
+        }
         await worker.stop();
         await nats.close();
         redisConnection.close();
+        leasesConnection.close();
         await health.close();
       },
     },

@@ -39,6 +39,8 @@ import {
 
 export interface WorkerOptions {
   redis: Redis;
+  /** Another connection, for what must not wait behind what is applied: leases. */
+  leases: Redis;
   nats: Nats;
   namespace: string;
   shards: number;
@@ -57,6 +59,8 @@ export interface Worker {
 const LEASE_MS = 5_000;
 /** Leases are renewed, progress is told again, and free shards are looked for. */
 const TICK_MS = 1_000;
+/** Whoever has not come around for so long is stuck: then its leases are for others. */
+const STUCK_MS = 30_000;
 const RETRY_MS = 250;
 /** A shard that stopped at an entry tries again after this long, in case what it stopped at was mended. */
 const STOPPED_RETRY_MS = 5_000;
@@ -80,6 +84,8 @@ for i, key in ipairs(KEYS) do
   end
 end
 return mine`;
+// Of those that are still its own.
+const RENEW = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`;
 // ARGV: a position, and the id of its entry. Only what is newer is kept.
 const NOTE_NEWEST = `
 local known = redis.call('GET', KEYS[1])
@@ -125,6 +131,8 @@ class ReadSideWorker {
   /** Why nothing may be applied: MySQL has gone back to before what was applied already. */
   private differs: Error | null = null;
   private hasTicked = false;
+  /** When the shards were looked after last, or it was tried. */
+  private cameAround = 0;
   private wakeUp: () => void = () => undefined;
 
   constructor(private readonly options: WorkerOptions) {}
@@ -145,7 +153,9 @@ class ReadSideWorker {
   async run(signal: AbortSignal): Promise<void> {
     const { log, nats, namespace } = this.options;
     const control = nats.connection.subscribe(natsNames(namespace).control, { callback: () => this.hear() });
+    const leasesKept = this.keepLeases(signal);
     while (!signal.aborted) {
+      this.cameAround = performance.now();
       try {
         // Who cannot hear events would only keep others from applying them.
         if (!nats.isConnected()) {
@@ -165,8 +175,32 @@ class ReadSideWorker {
       }
     }
     control.unsubscribe();
+    await leasesKept;
     await Promise.all([...this.pumps].map((pump) => pump.stop()));
     await this.release([...this.owned.keys()]).catch((error: unknown) => log.warn({ err: error }, 'leases will run out by themselves'));
+  }
+
+  /**
+   * Renews what is owned, by itself: all else that a tick does may take long, and under load does. Whoever loses its shards for
+   * that finds the others at what it was about to do, and they it; then both only get in each other's way.
+   */
+  private async keepLeases(signal: AbortSignal): Promise<void> {
+    const { leases, log } = this.options;
+    for (; !signal.aborted; await pause(TICK_MS, signal)) {
+      const { space } = this;
+      if (!space || this.owned.size === 0 || performance.now() - this.cameAround > STUCK_MS) continue;
+      try {
+        await this.countProcesses(space);
+        const renew = ({ shard }: Owned) => leases.eval(RENEW, 1, this.leaseKey(space, shard), this.id, LEASE_MS);
+        await Promise.all([...this.owned.values()].map(renew));
+      } catch (error) {
+        log.warn({ err: error }, 'could not renew the leases, trying again');
+      }
+    }
+  }
+
+  private async countProcesses(space: Space): Promise<number> {
+    return Number(await this.options.leases.eval(COUNT, 1, `${space.namespace}:read-sides`, this.id, LEASE_MS));
   }
 
   /** The write side knows the epoch; when it is away, Redis knows the last one. */
@@ -275,7 +309,7 @@ class ReadSideWorker {
 
   /** Renews the leases, gives back what is over an even share, and takes what is free up to it. */
   private async share(space: Space, control: Control): Promise<void> {
-    const { redis, projections, log } = this.options;
+    const { projections, log } = this.options;
     const all = projections.flatMap((projection) =>
       keptGenerations(generationsOf(control, projection.id))
         .flatMap((generation) => shardsOf(space, projection.id, generation))
@@ -283,7 +317,7 @@ class ReadSideWorker {
     );
     const names = new Set(all.map(({ shard }) => shardName(shard)));
     await this.release([...this.owned.keys()].filter((name) => !names.has(name)));
-    const processes = Number(await redis.eval(COUNT, 1, `${space.namespace}:read-sides`, this.id, LEASE_MS));
+    const processes = await this.countProcesses(space);
     const share = Math.ceil(all.length / Math.max(1, processes));
 
     const surplus = [...this.owned.keys()].slice(share);
@@ -316,20 +350,20 @@ class ReadSideWorker {
   private async lease(space: Space, shards: Shard[]): Promise<boolean[]> {
     // One call a shard: in a cluster they are different slots.
     const results = await Promise.all(
-      shards.map((shard) => this.options.redis.eval(LEASE, 1, this.leaseKey(space, shard), this.id, LEASE_MS)),
+      shards.map((shard) => this.options.leases.eval(LEASE, 1, this.leaseKey(space, shard), this.id, LEASE_MS)),
     );
 
     return results.map((result) => (result as number[])[0] === 1);
   }
 
   private async release(names: string[]): Promise<void> {
-    const { redis, namespace } = this.options;
+    const { leases, namespace } = this.options;
     for (const name of names) {
       const owned = this.owned.get(name);
       await this.drop(name);
-      if (owned && this.space) await redis.eval(RELEASE, 1, this.leaseKey(this.space, owned.shard), this.id);
+      if (owned && this.space) await leases.eval(RELEASE, 1, this.leaseKey(this.space, owned.shard), this.id);
     }
-    if (this.owned.size === 0) await redis.zrem(`${namespace}:read-sides`, this.id);
+    if (this.owned.size === 0) await leases.zrem(`${namespace}:read-sides`, this.id);
   }
 
   /** Lets go of a shard, after the batch under way. */

@@ -179,8 +179,8 @@ function expectReactions(journal: JournalEntry[]): void {
 }
 
 /** As an operator would ask, with the services running. */
-export async function expectVerified(cluster: Cluster, { strangers }: Planted): Promise<void> {
-  const { code, stdout, stderr } = await cluster.cheeper(['verify', '--json']);
+export async function expectVerified(cluster: Cluster, { strangers }: Planted, deadlineMs?: number): Promise<void> {
+  const { code, stdout, stderr } = await cluster.cheeper(['verify', '--json'], deadlineMs);
   if (code === 0) return;
   const { checks } = JSON.parse(stdout || '{"checks":[]}') as { checks: { name: string; equal: boolean }[] };
   // What was put in by hand stands in the stream, and is told: whether all else does was looked at before.

@@ -303,8 +303,8 @@ export class Cluster {
   }
 
   /** The operator's command, as a process. @returns its exit code, and what it wrote */
-  async cheeper(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-    const options = { cwd: this.build, env: { ...process.env, NODE_OPTIONS: '', ...this.env }, timeout: CLI_MS, maxBuffer: CLI_BYTES };
+  async cheeper(args: string[], timeout = CLI_MS): Promise<{ code: number; stdout: string; stderr: string }> {
+    const options = { cwd: this.build, env: { ...process.env, NODE_OPTIONS: '', ...this.env }, timeout, maxBuffer: CLI_BYTES };
 
     return new Promise((resolve) => {
       execFile(process.execPath, ['cli/main.js', ...args], options, (error, stdout, stderr) => {
