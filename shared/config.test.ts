@@ -38,6 +38,7 @@ describe('settings', () => {
       SHARDS: 8,
       HOT_FOLLOWERS: 1_000,
       ACCESS_TOKEN_HOURS: 24,
+      COMMANDS_IN_A_BATCH: 256,
       COMMIT_DEADLINE_MS: 5_000,
       READ_DEADLINE_MS: 1_000,
       MAIL_FOLDER: join(tmpdir(), 'cheeper-mail'),

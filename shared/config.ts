@@ -52,6 +52,8 @@ export const settings = {
    * at any time.
    */
   HOT_FOLLOWERS: count(0, 5_000, 1_000),
+  /** Commands that share a transaction, and so its commit, at the most. With 1 each has its own: a lone command takes no longer, many do. */
+  COMMANDS_IN_A_BATCH: count(1, 256, 256),
   /** Signs access tokens, and keys the fingerprint of passwords. At least 32 characters. */
   SIGNING_KEY: z.string().min(32, 'must have at least 32 characters'),
   /** A fraction too: 0.25 is a quarter of an hour. */

@@ -34,6 +34,8 @@ export interface LanesOptions {
   mysqlUrl: string;
   namespace: string;
   lanes: number;
+  /** Commands in one transaction, at the most. */
+  mostInABatch: number;
   nats: Nats;
   log: Logger;
   /** After a commit: what was journalled. */
@@ -45,8 +47,6 @@ export interface Lanes {
   stop(): Promise<void>;
 }
 
-/** Commands in one transaction, at the most. */
-const MOST_IN_A_BATCH = 256;
 /** Bytes in one transaction, at the most: what is parked goes to MySQL in one packet, twice as long. */
 const MOST_BYTES_IN_A_BATCH = 2 * 1024 * 1024;
 /** Commands of one lane that wait on this side, at the most; the others wait in the stream. */
@@ -102,12 +102,13 @@ class WriteLanes {
   private steps: ReadonlyMap<number, number> = new Map();
   private nextLane = 0;
   /** Commands in the next transaction, at the most: fewer after one that MySQL did not get done in time. */
-  private mostInABatch = MOST_IN_A_BATCH;
+  private mostInABatch: number;
   private openings = 0;
 
   constructor(private readonly options: LanesOptions) {
     this.names = natsNames(options.namespace);
     this.locks = lockNames(options.namespace);
+    this.mostInABatch = options.mostInABatch;
     this.orm = createOrm(options.mysqlUrl, () => {
       if (!this.connection) throw new LockLostError('There is no connection.');
       return this.connection;
@@ -301,7 +302,7 @@ class WriteLanes {
         await pause(10 * 2 ** attempt);
         continue;
       }
-      this.mostInABatch = Math.min(MOST_IN_A_BATCH, this.mostInABatch * 2);
+      this.mostInABatch = Math.min(this.options.mostInABatch, this.mostInABatch * 2);
       this.settle(batch, ran.outcomes);
       this.options.onCommitted(database.epoch, ran.entries);
       return [];

@@ -20,6 +20,7 @@ await runService('write-side', async () => {
     'NATS_URL',
     'NAMESPACE',
     'LANES',
+    'COMMANDS_IN_A_BATCH',
     'HEALTH_PORT',
     'LOG_LEVEL',
     'MAIL_URL',
@@ -37,7 +38,12 @@ await runService('write-side', async () => {
   const pool = createPool(config.MYSQL_URL);
   const answers = startAnswers({ ...shared, pool });
   const relay = startRelay(shared);
-  const lanes = startLanes({ ...shared, lanes: config.LANES, onCommitted: (epoch, entries) => relay.offer(epoch, entries) });
+  const lanes = startLanes({
+    ...shared,
+    lanes: config.LANES,
+    mostInABatch: config.COMMANDS_IN_A_BATCH,
+    onCommitted: (epoch, entries) => relay.offer(epoch, entries),
+  });
   const publisher = startPublisher(shared);
   // What follows from events is sent to this process's own lanes too, and their outcomes must be heard here.
   const ownNats = await connectNats(config.NATS_URL, 'write-side reactions');
