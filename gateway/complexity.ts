@@ -14,8 +14,31 @@ const estimate: ComplexityEstimator = ({ field, args, childComplexity }) => {
   return 1 + times * childComplexity;
 };
 
-/** Of a document that is valid. Null when it may run, and when its variables are not right: who executes it says how. */
+/** What may run, of each document so many: its operations, with what may count of their variables. */
+const known = new WeakMap<DocumentNode, Set<string>>();
+const MOST_KNOWN = 100;
+const MOST_CHARACTERS = 500;
+
+/** As `findFault`, found once for the same sizes of pages. */
 export function complexityFault(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operationName: string | null | undefined,
+  variables: Record<string, unknown>,
+): GraphQLError | null {
+  // Texts do not count.
+  const sizes = JSON.stringify(variables, (_, value: unknown) => (typeof value === 'string' ? '' : value));
+  const key = `${operationName ?? ''} ${sizes}`;
+  const mayRun = known.get(document) ?? new Set<string>();
+  if (mayRun.has(key)) return null;
+  const found = findFault(schema, document, operationName, variables);
+  if (!found && key.length <= MOST_CHARACTERS && mayRun.size < MOST_KNOWN) known.set(document, mayRun.add(key));
+
+  return found;
+}
+
+/** Of a document that is valid. Null when it may run, and when its variables are not right: who executes it says how. */
+function findFault(
   schema: GraphQLSchema,
   document: DocumentNode,
   operationName: string | null | undefined,

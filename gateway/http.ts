@@ -1,6 +1,6 @@
 /** GraphQL over HTTP: Apollo Server, and what it is told about our contract. https://graphql.github.io/graphql-over-http/draft/ */
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
-import { ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
+import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
@@ -9,6 +9,7 @@ import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services, Transport, Work } from './context.js';
 import { overloaded } from './errors.js';
+import { Executor } from './executor.js';
 import { PARSE_OPTIONS } from './operations.js';
 import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
@@ -21,9 +22,23 @@ const GRAPHQL_RESPONSE = 'application/graphql-response+json';
 const A_BUG = 'Something went wrong here. It was written down.';
 
 export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, services: Services, streams: EventStreams) {
+  const executor = new Executor(schema);
   const apollo = new ApolloServer<Context>({
-    schema,
+    // Apollo executes by something else than graphql-js only for what it calls a gateway.
+    gateway: {
+      onSchemaLoadOrUpdate: (tell) => {
+        tell({ apiSchema: schema, coreSupergraphSdl: '' });
+        return () => undefined;
+      },
+      load: async () => ({
+        executor: ({ document, operation, request: { operationName, variables }, context }) =>
+          executor.execute({ document, operation, operationName, variables, context: context as Context }),
+      }),
+      stop: async () => undefined,
+    },
     plugins: [
+      // It would watch every field.
+      ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
       consistencyOfEveryResponse,
       statusForPlainJson,

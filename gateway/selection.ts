@@ -10,9 +10,17 @@ const cache = new WeakMap<SelectionSetNode, Selected>();
 
 const setsBelow = (nodes: readonly FieldNode[]) => nodes.flatMap((node) => node.selectionSet ?? []);
 
-/** The names of the fields that are selected directly below this one, through fragments too. */
-export function selectedFields(info: GraphQLResolveInfo): ReadonlySet<string> {
-  return namesIn(setsBelow(info.fieldNodes), info.fragments);
+// Of all items of a list they are the same.
+const namesBelow = new WeakMap<readonly FieldNode[], ReadonlySet<string>>();
+
+/** The names of the fields that are selected directly below this one, through fragments too. The same set for the same field. */
+export function selectedFields({ fieldNodes, fragments }: GraphQLResolveInfo): ReadonlySet<string> {
+  const known = namesBelow.get(fieldNodes);
+  if (known) return known;
+  const names = namesIn(setsBelow(fieldNodes), fragments);
+  namesBelow.set(fieldNodes, names);
+
+  return names;
 }
 
 /** The selections of a field directly below this one, through fragments too. */
