@@ -9,7 +9,7 @@ import DataLoader from 'dataloader';
 import { AUTHOR_PARTS, authorShard, readAuthors, type AuthorPart, type AuthorRow } from '../read-side/authors/query.js';
 import { CHEEP_PARTS, cheepShard, readCheeps, type CheepPart, type CheepRow } from '../read-side/cheeps/query.js';
 import { listKey, type ListRequest } from '../read-side/list.js';
-import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
+import { type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 import type { Redis } from 'ioredis';
 import type { Consistency } from './consistency.js';
 import type { Reads } from './reads.js';
@@ -28,9 +28,33 @@ export interface Found<Row> {
 interface Key<Part extends string> {
   id: string;
   floor: number;
-  parts: Part[];
+  parts: Parts<Part>;
   lists: ListRequest[];
 }
+
+/** What is read beside the row itself; `text` tells the same ones again. */
+interface Parts<Part> {
+  all: ReadonlySet<Part>;
+  text: string;
+}
+
+/** Found once for all items of a list, whose selections are one set. */
+function partsOf<Part extends string>(names: readonly Part[]): (selected: ReadonlySet<string>) => Parts<Part> {
+  const known = new WeakMap<ReadonlySet<string>, Parts<Part>>();
+
+  return (selected) => {
+    const parts = known.get(selected);
+    if (parts) return parts;
+    const all = names.filter((name) => selected.has(name));
+    const made = { all: new Set(all), text: all.join() };
+    known.set(selected, made);
+
+    return made;
+  };
+}
+
+const authorParts = partsOf(AUTHOR_PARTS);
+const cheepParts = partsOf(CHEEP_PARTS);
 
 export class Loaders {
   private readonly authors;
@@ -47,12 +71,12 @@ export class Loaders {
 
   /** The author with this id, as of `floor` or later. */
   findAuthor(id: string, floor: number, selected: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<AuthorRow>> {
-    return this.authors.load({ id, floor, parts: AUTHOR_PARTS.filter((part) => selected.has(part)), lists });
+    return this.authors.load({ id, floor, parts: authorParts(selected), lists });
   }
 
   /** The live cheep with this id, as of `floor` or later. */
   findCheep(id: string, floor: number, selected: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<CheepRow>> {
-    return this.cheeps.load({ id, floor, parts: CHEEP_PARTS.filter((part) => selected.has(part)), lists });
+    return this.cheeps.load({ id, floor, parts: cheepParts(selected), lists });
   }
 
   /** Null when there is no such author at `floor` or later. */
@@ -82,12 +106,14 @@ function rowLoader<Row, Part extends string>(
   return new DataLoader<Key<Part>, Found<Row>, string>(
     async (keys) => {
       const { space } = reads;
-      const byShard = Map.groupBy(keys, ({ id }) => shardName(shardOf(id, space)));
+      const byShard = Map.groupBy(keys, ({ id }) => shardOf(id, space).number);
       const results = new Map<Key<Part>, Found<Row> | Error>();
       await Promise.all(
         [...byShard.values()].map(async (group) => {
           const ids = [...new Set(group.map(({ id }) => id))];
-          const parts = new Set(group.flatMap((key) => key.parts));
+          const [{ parts: first }] = group as [Key<Part>];
+          const isSame = group.every(({ parts }) => parts === first);
+          const parts = isSame ? first.all : new Set(group.flatMap((key) => [...key.parts.all]));
           const lists = new Map<string, ListRequest[]>();
           for (const key of group) if (key.lists.length > 0) lists.set(key.id, [...(lists.get(key.id) ?? []), ...key.lists]);
           const floor = Math.max(...group.map((key) => key.floor));
@@ -110,6 +136,6 @@ function rowLoader<Row, Part extends string>(
 
       return keys.map((key) => results.get(key)!);
     },
-    { cacheKeyFn: ({ id, floor, parts, lists }) => [id, floor, parts.join(), ...lists.map(listKey)].join('/') },
+    { cacheKeyFn: ({ id, floor, parts, lists }) => `${id}/${floor}/${parts.text}${lists.map((list) => `/${listKey(list)}`).join('')}` },
   );
 }

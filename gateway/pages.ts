@@ -7,7 +7,7 @@ import type { Consistency } from './consistency.js';
 import type { Context } from './context.js';
 import { BadTokenError, decode, encode } from '../shared/token.js';
 import { fault } from './errors.js';
-import { selectedAt, selectionsOf } from './selection.js';
+import { selectedAt, selectedFields, selectionsOf } from './selection.js';
 
 const MOST_ON_A_PAGE = 100;
 
@@ -88,8 +88,11 @@ export function pageRequestOf<Cursor>({ first, after }: PageArgs, cursor: z.ZodT
  * @param type of what stands there
  */
 export function pagesBelow(info: GraphQLResolveInfo, type: string, lists: readonly string[]): ListRequest[] {
-  const requests = lists.flatMap((list) =>
-    selectionsOf(info, list).flatMap((node): ListRequest[] => {
+  const selected = selectedFields(info);
+  const requests = lists.flatMap((list) => {
+    if (!selected.has(list)) return [];
+
+    return selectionsOf(info, list).flatMap((node): ListRequest[] => {
       const field = (info.schema.getType(type) as GraphQLObjectType).getFields()[list]!;
       try {
         return [{ list, request: pageRequest(getArgumentValues(field, node, info.variableValues)) }];
@@ -98,8 +101,9 @@ export function pagesBelow(info: GraphQLResolveInfo, type: string, lists: readon
         if (error instanceof GraphQLError) return [];
         throw error;
       }
-    }),
-  );
+    });
+  });
+  if (requests.length < 2) return requests;
 
   return [...new Map(requests.map((request) => [listKey(request), request])).values()];
 }

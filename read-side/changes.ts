@@ -2,8 +2,21 @@
  * What a shard's log of changes is to those who read it: a Redis stream that a projection's Lua appends to with `log` (see
  * apply.ts), in the step that makes the change. The newest 10,000 are kept, and it is known up to where older ones are gone.
  */
-import type { ChainableCommander, Redis } from 'ioredis';
-import { APPLIED, LOG, LOG_LENGTH, LOG_TRIMMED, LOGGED_AFTER, readShard, type Shard, type Snapshot, type Space } from './shard.js';
+import type { Redis } from 'ioredis';
+import {
+  APPLIED,
+  LOG,
+  LOG_LENGTH,
+  LOG_TRIMMED,
+  LOGGED_AFTER,
+  readShard,
+  textIn,
+  type Read,
+  type Reply,
+  type Shard,
+  type Snapshot,
+  type Space,
+} from './shard.js';
 
 /** Where a change is among all changes: its event's position, and its place among that event's changes in this shard. */
 export interface ChangeId {
@@ -64,7 +77,7 @@ export function readChanges<Change>(
     redis,
     space,
     shard,
-    (multi, key) => askChanges(multi, key, after, most),
+    (read) => askChanges(read, after, most),
     (replies) => decodeChanges(replies, after, decode),
   );
 }
@@ -86,28 +99,30 @@ export function readStart<Change>(
     redis,
     space,
     shard,
-    (multi, key) => {
-      if (set !== null) multi.smembers(key(set));
-      if (after) askChanges(multi, key, after, LOG_LENGTH);
+    (read) => {
+      if (set !== null) read('SMEMBERS', set);
+      if (after) askChanges(read, after, LOG_LENGTH);
     },
     (replies) => ({
-      members: set === null ? [] : (replies.shift() as string[]),
+      members: set === null ? [] : (replies.shift() as Buffer[]).map((member) => member.toString()),
       ...(after ? decodeChanges(replies, after, decode) : { changes: [], isTorn: false }),
     }),
   );
 }
 
-function askChanges(multi: ChainableCommander, key: (name: string) => string, after: ChangeId, most: number): void {
-  multi.get(key(LOG_TRIMMED));
-  multi.callBuffer('XRANGE', key(LOG), `(${text(after)}`, '+', 'COUNT', most);
+function askChanges(read: Read, after: ChangeId, most: number): void {
+  read('GET', LOG_TRIMMED);
+  read('XRANGE', LOG, `(${text(after)}`, '+', 'COUNT', most);
 }
 
-function decodeChanges<Change>([trimmed, entries]: unknown[], after: ChangeId, decode: DecodeChange<Change>): Changes<Change> {
+function decodeChanges<Change>([trimmedReply, entries]: Reply[], after: ChangeId, decode: DecodeChange<Change>): Changes<Change> {
   const changes = (entries as [Buffer, Buffer[]][]).map(([id, flat]) => {
     const fields = Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name.toString(), flat[i + 1]!]] : [])));
 
     return { ...decode(fields), id: parse(id.toString()) };
   });
 
-  return { changes, isTorn: typeof trimmed === 'string' && compareChanges(after, parse(trimmed)) < 0 };
+  const trimmed = textIn(trimmedReply);
+
+  return { changes, isTorn: trimmed !== null && compareChanges(after, parse(trimmed)) < 0 };
 }

@@ -1,6 +1,5 @@
 /** Lists: sorted sets of packed ids, by the position of the event that put each there. A page's cursor is a position. */
-import type { ChainableCommander } from 'ioredis';
-import { unpackId } from './shard.js';
+import { numberIn, unpackId, type Read, type Reply } from './shard.js';
 
 export interface PageRequest {
   /** How many, at the most. */
@@ -33,26 +32,27 @@ export interface Page {
 }
 
 /** Two commands; `decodePage` takes their replies. */
-export function askPage(multi: ChainableCommander, key: string, request: PageRequest, order: 'newest first' | 'oldest first'): void {
+export function askPage(read: Read, name: string, request: PageRequest, order: 'newest first' | 'oldest first'): void {
   const [from, to] = order === 'newest first' ? ['+inf', '-inf'] : ['-inf', '+inf'];
   const start = request.after === null ? from : `(${request.after}`;
   const direction = order === 'newest first' ? ['REV'] : [];
   // One more than asked for tells whether there is a next page.
-  multi.callBuffer('ZRANGE', key, start, to, 'BYSCORE', ...direction, 'LIMIT', 0, request.first + 1, 'WITHSCORES');
-  multi.zcard(key);
+  read('ZRANGE', name, start, to, 'BYSCORE', ...direction, 'LIMIT', 0, request.first + 1, 'WITHSCORES');
+  read('ZCARD', name);
 }
 
-export function decodePage([range, count]: unknown[], request: PageRequest): Page {
+export function decodePage([range, count]: Reply[], request: PageRequest): Page {
   const flat = range as Buffer[];
   const items: ListItem[] = [];
-  for (let i = 0; i < flat.length; i += 2) items.push({ id: unpackId(flat[i]!), position: Number(flat[i + 1]!.toString()) });
+  for (let i = 0; i < flat.length; i += 2) items.push({ id: unpackId(flat[i]!), position: numberIn(flat[i + 1]) });
 
-  return { items: items.slice(0, request.first), hasNextPage: items.length > request.first, totalCount: Number(count) };
+  return { items: items.slice(0, request.first), hasNextPage: items.length > request.first, totalCount: numberIn(count) };
 }
 
-/** Takes the replies to several `askPage` from the beginning of `replies`. */
-export function takePages(replies: unknown[], lists: ListRequest[] | undefined): ListedPages | null {
-  if (!lists?.length) return null;
+/** The pages of several entities, by their ids: the replies to one `askPage` after another. */
+export function takePages(replies: Reply[], lists: ReadonlyMap<string, ListRequest[]>): ReadonlyMap<string, ListedPages> {
+  let at = 0;
+  const take = ({ request }: ListRequest) => decodePage(replies.slice(at, (at += 2)), request);
 
-  return new Map(lists.map((one) => [listKey(one), decodePage(replies.splice(0, 2), one.request)]));
+  return new Map([...lists].map(([id, requests]) => [id, new Map(requests.map((one) => [listKey(one), take(one)]))]));
 }

@@ -68,7 +68,7 @@ export class Author extends Node {
   pages?: ListedPages;
 }
 
-export const toAuthor = (row: Loaded<AuthorRow>): Author => Object.assign(new Author(), { ...row, signedUpAt: new Date(row.signedUpAt) });
+export const toAuthor = (row: Loaded<AuthorRow>): Author => Object.assign(new Author(), row, { signedUpAt: new Date(row.signedUpAt) });
 
 /** The author with this id, as of `floor` or later; null when there is none. `info` is of the field that it stands in. */
 export async function loadAuthor(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author | null> {

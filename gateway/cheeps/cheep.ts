@@ -71,13 +71,12 @@ export class DeletedCheep {
 
 export const Reply = createUnionType({ name: 'Reply', types: () => [Cheep, DeletedCheep] as const });
 
-export function toCheep({ inReplyTo, mentions, ...row }: Loaded<CheepRow>): Cheep {
-  return Object.assign(new Cheep(), {
-    ...row,
+export function toCheep(row: Loaded<CheepRow>): Cheep {
+  return Object.assign(new Cheep(), row, {
     postedAt: new Date(row.postedAt),
     editedAt: row.editedAt === null ? null : new Date(row.editedAt),
-    inReplyToId: inReplyTo,
-    mentionedAt: mentions,
+    inReplyToId: row.inReplyTo,
+    mentionedAt: row.mentions,
   });
 }
 

@@ -12,7 +12,19 @@
 import type { Redis } from 'ioredis';
 import type { Profile } from '../../shared/messages/author.js';
 import { askPage, decodePage, takePages, type ListedPages, type ListRequest, type Page, type PageRequest } from '../list.js';
-import { packId, readShard, shardOf, unpackId, type Snapshot, type Shard, type Space } from '../shard.js';
+import {
+  numberIn,
+  packId,
+  readShard,
+  shardOf,
+  textIn,
+  unpackId,
+  type ReadCommand,
+  type Reply,
+  type Snapshot,
+  type Shard,
+  type Space,
+} from '../shard.js';
 
 export const AUTHORS = { name: 'authors', version: 2 };
 
@@ -76,41 +88,46 @@ export function readAuthors(
     redis,
     space,
     shard,
-    (multi, key) => {
-      for (const id of ids) {
-        multi.hmget(key(authorKey(id)), ...FIELDS);
-        for (const part of asked) {
-          if (part === 'followersCount') multi.zcard(key(followersKey(id)));
-          if (part === 'followingCount') multi.zcard(key(followingKey(id)));
-          if (part === 'cheepsCount') multi.zcard(key(cheepsKey(id)));
-          if (part === 'isFollowedByViewer') multi.zscore(key(followersKey(id)), packId(viewerId!));
-        }
-        for (const { list, request } of lists.get(id) ?? []) askPage(multi, key(LISTS[list]!(id)), request, 'newest first');
-      }
+    (read) => {
+      const parts: Record<AuthorPart, () => ReadCommand> = {
+        followersCount: () => ['ZCARD', followersKey('')],
+        followingCount: () => ['ZCARD', followingKey('')],
+        cheepsCount: () => ['ZCARD', cheepsKey('')],
+        isFollowedByViewer: () => ['ZSCORE', followersKey(''), packId(viewerId!)],
+      };
+      read.each(ids, [['HMGET', authorKey(''), ...FIELDS], ...asked.map((part) => parts[part]())]);
+      for (const [id, requests] of lists)
+        for (const { list, request } of requests) askPage(read, LISTS[list]!(id), request, 'newest first');
     },
-    (replies) =>
-      ids.map((id) => {
-        const [fields, ...values] = replies.splice(0, 1 + asked.length);
-        const pages = takePages(replies, lists.get(id));
-        const profile = decodeProfile(id, fields as (string | null)[]);
-        if (profile === null) return null;
-        const row: AuthorRow = { ...profile, isFollowedByViewer: null, ...(pages ? { pages } : {}) };
+    (replies) => {
+      const width = 1 + asked.length;
+      const pages = takePages(replies.slice(ids.length * width), lists);
+
+      return ids.map((id, i) => {
+        const [fields, ...values] = replies.slice(i * width, (i + 1) * width);
+        const row = decodeProfile(id, fields as Reply[]);
+        if (row === null) return null;
+        if (pages.has(id)) row.pages = pages.get(id)!;
         asked.forEach((part, j) => {
           if (part === 'isFollowedByViewer') row[part] = values[j] !== null;
-          else row[part] = Number(values[j]);
+          else row[part] = numberIn(values[j]);
         });
 
         return row;
-      }),
+      });
+    },
   );
 }
 
-function decodeProfile(id: string, values: (string | null)[]): AuthorProfile | null {
-  const field = Object.fromEntries(FIELDS.map((name, i) => [name, values[i] ?? null])) as Record<AuthorField, string | null>;
-  const { version, username, email, signedUpAt, ...profile } = field;
+function decodeProfile(id: string, values: Reply[]): AuthorRow | null {
+  const [version = null, username, email, signedUpAt, ...profile] = values.map(textIn);
   if (version === null) return null;
+  const [name = null, biography = null, location = null, website = null, birthDate = null] = profile;
 
-  return { id, version: Number(version), username: username!, email: email!, signedUpAt: signedUpAt!, ...profile };
+  return {
+    ...{ id, version: Number(version), username: username!, email: email!, signedUpAt: signedUpAt! },
+    ...{ name, biography, location, website, birthDate, isFollowedByViewer: null },
+  };
 }
 
 /** The id of the author with this username, in any case; null when there is none. */
@@ -119,8 +136,8 @@ export function readAuthorIdByUsername(redis: Redis, space: Space, username: str
     redis,
     space,
     usernameShard(username, space),
-    (multi, key) => multi.get(key(usernameKey(username))),
-    ([id]) => id as string | null,
+    (read) => read('GET', usernameKey(username)),
+    ([id]) => textIn(id),
   );
 }
 
@@ -131,7 +148,7 @@ const readList =
       redis,
       space,
       authorShard(authorId, space),
-      (multi, key) => askPage(multi, key(keyOf(authorId)), request, 'newest first'),
+      (read) => askPage(read, keyOf(authorId), request, 'newest first'),
       (replies) => decodePage(replies, request),
     );
 

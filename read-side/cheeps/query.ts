@@ -12,7 +12,19 @@
 import type { Redis } from 'ioredis';
 import type { Mention } from '../../shared/messages/cheep.js';
 import { askPage, decodePage, takePages, type ListedPages, type ListRequest, type Page, type PageRequest } from '../list.js';
-import { packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import {
+  numberIn,
+  packId,
+  readShard,
+  shardOf,
+  textIn,
+  unpackId,
+  type ReadCommand,
+  type Reply,
+  type Shard,
+  type Snapshot,
+  type Space,
+} from '../shard.js';
 
 export const CHEEPS = { name: 'cheeps', version: 2 };
 
@@ -71,49 +83,50 @@ export function readCheeps(
     redis,
     space,
     shard,
-    (multi, key) => {
-      for (const id of ids) {
-        multi.hmget(key(cheepKey(id)), ...FIELDS);
-        for (const part of asked) {
-          if (part === 'repliesCount') multi.zcard(key(repliesKey(id)));
-          if (part === 'likesCount') multi.zcard(key(likesKey(id)));
-          if (part === 'likedByViewer') multi.zscore(key(likesKey(id)), packId(viewerId!));
-        }
-        for (const { request } of lists.get(id) ?? []) askPage(multi, key(repliesKey(id)), request, 'oldest first');
-      }
+    (read) => {
+      const parts: Record<CheepPart, () => ReadCommand> = {
+        repliesCount: () => ['ZCARD', repliesKey('')],
+        likesCount: () => ['ZCARD', likesKey('')],
+        likedByViewer: () => ['ZSCORE', likesKey(''), packId(viewerId!)],
+      };
+      read.each(ids, [['HMGET', cheepKey(''), ...FIELDS], ...asked.map((part) => parts[part]())]);
+      for (const [id, requests] of lists) for (const { request } of requests) askPage(read, repliesKey(id), request, 'oldest first');
     },
-    (replies) =>
-      ids.map((id) => {
-        const [fields, ...values] = replies.splice(0, 1 + asked.length);
-        const pages = takePages(replies, lists.get(id));
-        const row = decodeCheep(id, fields as (string | null)[]);
+    (replies) => {
+      const width = 1 + asked.length;
+      const pages = takePages(replies.slice(ids.length * width), lists);
+
+      return ids.map((id, i) => {
+        const [fields, ...values] = replies.slice(i * width, (i + 1) * width);
+        const row = decodeCheep(id, fields as Reply[]);
         if (row === null) return null;
-        if (pages) row.pages = pages;
+        if (pages.has(id)) row.pages = pages.get(id)!;
         asked.forEach((part, j) => {
           if (part === 'likedByViewer') row[part] = values[j] !== null;
-          else row[part] = Number(values[j]);
+          else row[part] = numberIn(values[j]);
         });
 
         return row;
-      }),
+      });
+    },
   );
 }
 
-function decodeCheep(id: string, values: (string | null)[]): CheepRow | null {
-  const field = Object.fromEntries(FIELDS.map((name, i) => [name, values[i] ?? null])) as Record<CheepField, string | null>;
+function decodeCheep(id: string, values: Reply[]): CheepRow | null {
+  const [version, authorId, message, mentions, inReplyTo, threadId, postedAt, editedAt] = values.map(textIn);
   // There is none, or it was deleted.
-  if (field.authorId === null) return null;
+  if (typeof authorId !== 'string') return null;
 
   return {
     id,
-    version: Number(field.version),
-    authorId: field.authorId,
-    message: field.message!,
-    mentions: JSON.parse(field.mentions!) as Mention[],
-    inReplyTo: field.inReplyTo,
-    threadId: field.threadId!,
-    postedAt: field.postedAt!,
-    editedAt: field.editedAt,
+    version: Number(version),
+    authorId,
+    message: message!,
+    mentions: JSON.parse(mentions!) as Mention[],
+    inReplyTo: inReplyTo ?? null,
+    threadId: threadId!,
+    postedAt: postedAt!,
+    editedAt: editedAt ?? null,
     likedByViewer: null,
   };
 }
@@ -124,8 +137,8 @@ export function readCheepVersion(redis: Redis, space: Space, cheepId: string): P
     redis,
     space,
     cheepShard(cheepId, space),
-    (multi, key) => multi.hget(key(cheepKey(cheepId)), 'version' satisfies CheepField),
-    ([version]) => Number(version ?? 0),
+    (read) => read('HGET', cheepKey(cheepId), 'version' satisfies CheepField),
+    ([version]) => numberIn(version),
   );
 }
 
@@ -135,7 +148,7 @@ export function readReplies(redis: Redis, space: Space, cheepId: string, request
     redis,
     space,
     cheepShard(cheepId, space),
-    (multi, key) => askPage(multi, key(repliesKey(cheepId)), request, 'oldest first'),
+    (read) => askPage(read, repliesKey(cheepId), request, 'oldest first'),
     (replies) => decodePage(replies, request),
   );
 }

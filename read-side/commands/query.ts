@@ -7,7 +7,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/refused.js';
-import { readShard, shardOf, type Shard, type Snapshot, type Space } from '../shard.js';
+import { readShard, shardOf, textIn, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const COMMANDS = { name: 'commands', version: 1 };
 
@@ -32,7 +32,11 @@ export function readCommand(redis: Redis, space: Space, senderId: string, comman
     redis,
     space,
     commandShard(senderId, space),
-    (multi, key) => multi.get(key(commandKey(senderId, commandId))),
-    ([row]) => (row === null ? null : { id: commandId, ...(JSON.parse(row as string) as Omit<CommandRow, 'id'>) }),
+    (read) => read('GET', commandKey(senderId, commandId)),
+    ([reply]) => {
+      const row = textIn(reply);
+
+      return row === null ? null : { id: commandId, ...(JSON.parse(row) as Omit<CommandRow, 'id'>) };
+    },
   );
 }

@@ -10,7 +10,7 @@
  * | POSTED_ON_ANOTHER_DAY | likewise: of the first post on another day (UTC) than that of the first post  |
  */
 import type { Redis } from 'ioredis';
-import { liveShard, readShard, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import { liveShard, numberIn, readShardBy, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const FUNNEL = { name: 'funnel', version: 1 };
 
@@ -53,13 +53,13 @@ export interface Chunk {
   next: ChunkStart | null;
 }
 
-// A list of ids with their moments, then one list of moments a step.
+// How many there are in the period, a list of ids with their moments, then one list of moments a step.
 const CHUNK = `
-local function key(name) return ARGV[1] .. name end
-local found = redis.call('ZRANGE', key('${SIGNED_UP}'), ARGV[2], '(' .. ARGV[3], 'BYSCORE', 'LIMIT', ARGV[4], ${MOST_IN_A_CHUNK}, 'WITHSCORES')
+local from, start, to = ARGV[1], ARGV[2], '(' .. ARGV[3]
+local found = redis.call('ZRANGE', key('${SIGNED_UP}'), start, to, 'BYSCORE', 'LIMIT', ARGV[4], ${MOST_IN_A_CHUNK}, 'WITHSCORES')
 local ids = {}
 for i = 1, #found, 2 do table.insert(ids, found[i]) end
-local reply = {found}
+local reply = {redis.call('ZCOUNT', key('${SIGNED_UP}'), from, to), found}
 for _, step in ipairs({${FUNNEL_STEPS.map((name) => `'${name}'`).join(', ')}}) do
   table.insert(reply, #ids == 0 and {} or redis.call('HMGET', key(step), unpack(ids)))
 end
@@ -67,32 +67,21 @@ return reply`;
 
 /** Some of those of one shard who signed up in a period. Who signs up meanwhile may be read twice, and nobody is left out. */
 export function readFunnelChunk(redis: Redis, space: Space, shard: Shard, period: Period, start: ChunkStart): Promise<Snapshot<Chunk>> {
-  return readShard(
-    redis,
-    space,
-    shard,
-    (multi, key) => {
-      multi.zcount(key(SIGNED_UP), period.from, `(${period.to}`);
-      multi.callBuffer('EVAL', CHUNK, 1, key(SIGNED_UP), key(''), start.at, period.to, start.skip);
-    },
-    ([count, reply]) => {
-      const [found, ...steps] = reply as [Buffer[], ...(Buffer | null)[][]];
-      const signUps: SignUp[] = [];
-      for (let i = 0; i < found.length; i += 2) {
-        const moments = steps.map((moments) => moments[i / 2]);
-        signUps.push({
-          authorId: unpackId(found[i]!),
-          at: number(found[i + 1]!),
-          steps: Object.fromEntries(FUNNEL_STEPS.map((name, n) => [name, moments[n] ? number(moments[n]) : null])) as SignUp['steps'],
-        });
-      }
+  return readShardBy(redis, space, shard, CHUNK, [period.from, start.at, period.to, start.skip], (reply) => {
+    const [count, found, ...steps] = reply as [number, Buffer[], ...Reply[][]];
+    const signUps: SignUp[] = [];
+    for (let i = 0; i < found.length; i += 2) {
+      const moments = steps.map((moments) => moments[i / 2]);
+      signUps.push({
+        authorId: unpackId(found[i]!),
+        at: numberIn(found[i + 1]),
+        steps: Object.fromEntries(FUNNEL_STEPS.map((name, n) => [name, moments[n] ? numberIn(moments[n]) : null])) as SignUp['steps'],
+      });
+    }
 
-      return { signUps, count: Number(count), next: nextChunk(signUps, start) };
-    },
-  );
+    return { signUps, count, next: nextChunk(signUps, start) };
+  });
 }
-
-const number = (bytes: Buffer): number => Number(bytes.toString());
 
 function nextChunk(signUps: SignUp[], start: ChunkStart): ChunkStart | null {
   if (signUps.length < MOST_IN_A_CHUNK) return null;

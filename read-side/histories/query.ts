@@ -43,10 +43,9 @@ export function readHistory(redis: Redis, space: Space, id: string, { first, aft
     space,
     historyShard(id, space),
     // One more than asked for tells whether there is a next page.
-    (multi, key) =>
-      multi.zrange(key(historyKey(id)), after === null ? '+inf' : `(${after}`, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, first + 1),
+    (read) => read('ZRANGE', historyKey(id), after === null ? '+inf' : `(${after}`, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, first + 1),
     ([rows]) => {
-      const items = (rows as string[]).map((row) => JSON.parse(row) as HistoryRow);
+      const items = (rows as Buffer[]).map((row) => JSON.parse(row.toString()) as HistoryRow);
 
       return { items: items.slice(0, first), hasNextPage: items.length > first };
     },

@@ -16,7 +16,7 @@
 import type { Redis } from 'ioredis';
 import type { Notice } from '../../shared/messages/notification.js';
 import type { PageRequest } from '../list.js';
-import { prefixOf, readShard, shardOf, type Shard, type Snapshot, type Space } from '../shard.js';
+import { numberIn, readShardBy, shardOf, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const NOTIFICATIONS = { name: 'notifications', version: 1 };
 
@@ -47,12 +47,12 @@ export interface NotificationPage {
 }
 
 const PAGE = `
-local prefix, reader, start, n = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local list = prefix .. 'list:' .. reader
+local reader, start, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local list = key('list:' .. reader)
 local ids = redis.call('ZRANGE', list, start, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, n)
 local rows = {}
-if #ids > 0 then rows = redis.call('HMGET', prefix .. 'rows:' .. reader, unpack(ids)) end
-local readUpTo = redis.call('HGET', prefix .. 'read', reader) or '0'
+if #ids > 0 then rows = redis.call('HMGET', key('rows:' .. reader), unpack(ids)) end
+local readUpTo = redis.call('HGET', key('read'), reader) or '0'
 return {rows, readUpTo, redis.call('ZCOUNT', list, '(' .. readUpTo, '+inf'), redis.call('ZCARD', list)}`;
 
 /** Newest first; `request.after` is the sequence of the last that was seen. */
@@ -60,18 +60,19 @@ export function readNotifications(redis: Redis, space: Space, readerId: string, 
   const shard = notificationShard(readerId, space);
   const start = request.after === null ? '+inf' : `(${request.after}`;
 
-  return readShard(
+  return readShardBy(
     redis,
     space,
     shard,
+    PAGE,
     // One more than asked for tells whether there is a next page.
-    (multi, key) => multi.eval(PAGE, 1, key(`list:${readerId}`), prefixOf(space, shard), readerId, start, request.first + 1),
-    ([reply]) => {
-      const [rows, readUpTo, unreadCount, totalCount] = reply as [string[], string, number, number];
+    [readerId, start, request.first + 1],
+    (reply) => {
+      const [rows, readUpTo, unreadCount, totalCount] = reply as [Buffer[], Buffer, number, number];
       const items = rows.map((json) => {
-        const row = JSON.parse(json) as StoredNotification;
+        const row = JSON.parse(json.toString()) as StoredNotification;
 
-        return { ...row, read: row.sequence <= Number(readUpTo) };
+        return { ...row, read: row.sequence <= numberIn(readUpTo) };
       });
 
       return { items: items.slice(0, request.first), hasNextPage: items.length > request.first, totalCount, unreadCount };

@@ -6,7 +6,7 @@
  * | usernames  | sorted set, all scores 0: usernames in lower case, each with a space and its author's packed id |
  */
 import type { Redis } from 'ioredis';
-import { liveShard, packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import { liveShard, numberIn, packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const SEARCH = { name: 'search', version: 1 };
 
@@ -62,15 +62,15 @@ export function readUsernames(redis: Redis, space: Space, shard: Shard, request:
     redis,
     space,
     shard,
-    (multi, key) => {
+    (read) => {
       // One more than asked for tells whether there is a next page.
-      multi.callBuffer('ZRANGE', key(USERNAMES), start, end, 'BYLEX', 'LIMIT', 0, first + 1);
-      multi.zlexcount(key(USERNAMES), least, end);
+      read('ZRANGE', USERNAMES, start, end, 'BYLEX', 'LIMIT', 0, first + 1);
+      read('ZLEXCOUNT', USERNAMES, least, end);
     },
     ([members, count]) => {
       const items = (members as Buffer[]).map(decodeMember);
 
-      return { items: items.slice(0, first), hasNextPage: items.length > first, totalCount: Number(count) };
+      return { items: items.slice(0, first), hasNextPage: items.length > first, totalCount: numberIn(count) };
     },
   );
 }

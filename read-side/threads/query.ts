@@ -9,7 +9,7 @@
  * there.
  */
 import type { Redis } from 'ioredis';
-import { packId, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import { packId, readShardBy, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const THREADS = { name: 'threads', version: 1 };
 
@@ -22,9 +22,9 @@ export const threadShard = (threadId: string, space: Space): Shard => shardOf(TH
 
 // The whole way up in one call, however long it is.
 const WALK = `
-local way, cheep = {}, ARGV[1]
+local thread, way, cheep = key(ARGV[1]), {}, ARGV[2]
 for i = 1, ${MOST_ANCESTORS} do
-  cheep = redis.call('HGET', KEYS[1], cheep)
+  cheep = redis.call('HGET', thread, cheep)
   if not cheep then break end
   way[i] = cheep
 end
@@ -32,11 +32,7 @@ return way`;
 
 /** Ids of the nearest cheeps above this one, from the oldest down; deleted ones too. */
 export function readAncestors(redis: Redis, space: Space, threadId: string, cheepId: string): Promise<Snapshot<string[]>> {
-  return readShard(
-    redis,
-    space,
-    threadShard(threadId, space),
-    (multi, key) => multi.callBuffer('EVAL', WALK, 1, key(threadKey(threadId)), packId(cheepId)),
-    ([way]) => (way as Buffer[]).map(unpackId).reverse(),
+  return readShardBy(redis, space, threadShard(threadId, space), WALK, [threadKey(threadId), packId(cheepId)], (way) =>
+    (way as Buffer[]).map(unpackId).reverse(),
   );
 }

@@ -21,7 +21,7 @@
  */
 import type { Redis } from 'ioredis';
 import { decodePage, type Page, type PageRequest } from '../list.js';
-import { prefixOf, readShard, shardOf, unpackId, type Shard, type Snapshot, type Space } from '../shard.js';
+import { readShardBy, shardOf, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const TIMELINES = { name: 'timelines', version: 3 };
 
@@ -62,8 +62,7 @@ end`;
 // that can be on the page, and only the n lists above it can have something there: so this is bounded by the page and the
 // 5,000 whom one may follow.
 const PAGE = `
-local prefix, reader, start, n, length = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local function key(name) return prefix .. name end
+local reader, start, n, length = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 ${ENTRIES_LUA}
 local timeline = key('timeline:' .. reader)
 local cursor = start == '+inf' and math.huge or tonumber(string.sub(start, 2))
@@ -71,8 +70,8 @@ local function newest(name, from, to, most)
   return redis.call('ZRANGE', key(name), from, to, 'BYSCORE', 'REV', 'LIMIT', 0, most, 'WITHSCORES')
 end
 
-local page = {}
-local ready = start == '+inf' and redis.call('LLEN', timeline) or countUpTo(timeline, cursor - 1)
+local page, total = {}, redis.call('LLEN', timeline)
+local ready = start == '+inf' and total or countUpTo(timeline, cursor - 1)
 while ready > 0 and #page < 2 * n do
   local entries, cheeps = redis.call('LRANGE', timeline, math.max(0, ready - n), ready - 1), {}
   for i, entry in ipairs(entries) do cheeps[i] = cheepOf(entry) end
@@ -88,7 +87,7 @@ end
 local isFull = #page == 2 * n
 local floor = isFull and 0 or floorOf(timeline, length)
 local merges = redis.call('SMEMBERS', key('merges:' .. reader))
-if #merges == 0 and floor == 0 then return page end
+if #merges == 0 and floor == 0 then return {page, total} end
 
 local positions, cheeps = {}, {}
 local function take(found)
@@ -134,7 +133,7 @@ for i = #positions, math.max(#positions - n + 1, 1), -1 do
   table.insert(merged, cheeps[positions[i]])
   table.insert(merged, string.format('%d', positions[i]))
 end
-return merged`;
+return {merged, total}`;
 
 /**
  * Cheep ids, newest first, to the true end. `totalCount` is of what is kept ready alone: nothing shows it.
@@ -148,19 +147,11 @@ export function readTimeline(
   timelineLength = TIMELINE_LENGTH,
 ): Promise<Snapshot<Page>> {
   const shard = timelineShard(readerId, space);
-  const prefix = prefixOf(space, shard);
   const start = request.after === null ? '+inf' : `(${request.after}`;
 
-  return readShard(
-    redis,
-    space,
-    shard,
-    (multi, key) => {
-      // One more than asked for tells whether there is a next page.
-      multi.callBuffer('EVAL', PAGE, 1, key(`timeline:${readerId}`), prefix, readerId, start, request.first + 1, timelineLength);
-      multi.llen(key(`timeline:${readerId}`));
-    },
-    (replies) => decodePage(replies, request),
+  // One more than asked for tells whether there is a next page.
+  return readShardBy(redis, space, shard, PAGE, [readerId, start, request.first + 1, timelineLength], (replies) =>
+    decodePage(replies as Reply[], request),
   );
 }
 
