@@ -207,7 +207,7 @@ export class CheeperClient {
     signal: AbortSignal | null = null,
   ): Promise<Answer<Data>> {
     const accept = 'application/graphql-response+json, application/json';
-    const consistency = sent.length > 0 ? { [CONSISTENCY]: sent.join(',') } : {};
+    const consistency: Record<string, string> = sent.length > 0 ? { [CONSISTENCY]: sent.join(',') } : {};
     const lost = (cause: unknown) => Promise.reject(new ConnectionLostError('No answer came.', { cause }));
     const response = await fetch(this.url, {
       method: 'POST',

@@ -8,7 +8,7 @@ describe('the health of a service', () => {
     const health = await serveHealth({ waitsFor: () => waitsFor }, 0, '127.0.0.1');
     const ask = async (path: string) => {
       const response = await fetch(`http://127.0.0.1:${health.port}${path}`);
-      return [response.status, await response.json()];
+      return [response.status, (await response.json()) as unknown];
     };
     expect(await ask('/healthz')).toEqual([200, { alive: true }]);
     expect(await ask('/readyz')).toEqual([503, { ready: false, waitsFor: ['MySQL'] }]);

@@ -96,7 +96,7 @@ describe('a reader that has stalled', () => {
     let text = '';
     const decoder = new TextDecoder();
     reading: for await (const chunk of stream.body!) {
-      text += decoder.decode(chunk as Uint8Array, { stream: true });
+      text += decoder.decode(chunk, { stream: true });
       const events = text.split('\n\n');
       text = events.pop()!;
       for (const event of events) {

@@ -38,7 +38,7 @@ async function send(body: object, headers: Record<string, string>) {
     body: JSON.stringify(body),
   });
 
-  return { headers: response.headers, body: await response.json() };
+  return { headers: response.headers, body: (await response.json()) as unknown };
 }
 
 const codesOf = ({ errors = [] }: { errors?: { extensions: { code: string } }[] }) => errors.map(({ extensions }) => extensions.code);
