@@ -9,8 +9,8 @@ import { answer } from './processes.js';
 
 export interface Arrivals {
   port: number;
-  /** JSON of the body, and the value of `authorization`: they are sent turn by turn. */
-  requests: { body: string; authorization: string }[];
+  /** JSON of the body, and the value of `authorization`; without a body, a GET of the path. They are sent turn by turn. */
+  requests: { body?: string; authorization: string; path?: string }[];
   seconds: number;
   /** Requests a second; or, in a closed model, how many clients there are who send the next when they have an answer. */
   rate?: number;
@@ -65,15 +65,14 @@ answer({
 });
 
 async function run({ port, requests, seconds, rate, clients }: Arrivals): Promise<Arrived> {
-  const texts = requests.map(({ body, authorization }) =>
+  const texts = requests.map(({ body, authorization, path = '/graphql' }) =>
     [
-      'POST /graphql HTTP/1.1',
+      `${body === undefined ? 'GET' : 'POST'} ${path} HTTP/1.1`,
       'host: 127.0.0.1',
-      'content-type: application/json',
       ...(authorization ? [`authorization: ${authorization}`] : []),
-      `content-length: ${Buffer.byteLength(body)}`,
+      ...(body === undefined ? [] : ['content-type: application/json', `content-length: ${Buffer.byteLength(body)}`]),
       '',
-      body,
+      body ?? '',
     ].join('\r\n'),
   );
   const arrived: Arrived = { counts: {}, okMs: [], refusedMs: [], seconds: 0 };

@@ -5,13 +5,13 @@
 import { CheepMessageDocument, PostCheepReceiptDocument } from '../client/operations.js';
 import { newId } from '../shared/ids.js';
 import { bareHops } from './bare-hops.js';
-import { percentile, required, table } from './figures.js';
+import { isQuick, percentile, required, table, type Comparison } from './figures.js';
 import { signUp } from './sign-up.js';
 
-const ROUNDS = 400;
-const WARM_UP = 100;
+const ROUNDS = isQuick ? 200 : 1_000;
+const WARM_UP = 200;
 
-export async function latency(): Promise<void> {
+export async function latency(): Promise<Comparison[]> {
   const hops = await bareHops();
   const { client } = await signUp(`${required('CHEEPER_URL')}/graphql`);
   const mutationMs: number[] = [];
@@ -53,7 +53,12 @@ export async function latency(): Promise<void> {
       ['sum of the bare hops', ...floor],
       ['  of which the mutation', ...both(mutationMs.slice(WARM_UP))],
       ['mutation to token-read', ...figure],
-      ['ratio (aim: at most 3 at p50)', figure[0] / floor[0], figure[1] / floor[1]],
+      ['ratio', figure[0] / floor[0], figure[1] / floor[1]],
     ],
   );
+
+  return [
+    { name: 'mutation to token-read at p50, beside the bare hops', ratio: figure[0] / floor[0], aim: 2, aimIs: 'at most', runs: ROUNDS },
+    { name: 'mutation to token-read at p99, beside the bare hops', ratio: figure[1] / floor[1], aim: 3, aimIs: 'at most', runs: ROUNDS },
+  ];
 }

@@ -1,22 +1,45 @@
 /**
- * Benches: `npm run bench` runs all, `npm run bench -- latency` one by name. Each prints its figures beside a floor that was
- * measured in the same run: machines are noisy, so only the ratios mean anything.
+ * Benches: `npm run bench` runs all, `npm run bench -- latency` one by name, and `-- --quick` those that compare, in less than five
+ * minutes. Each prints its figures beside others that were measured in the same run: machines are noisy, so only the ratios mean anything.
+ * They are kept in bench/results. See bench/README.md.
  */
+import { isQuick, type Comparison } from './figures.js';
+import { commits } from './commits.js';
+import { fanOut } from './fan-out.js';
 import { frames } from './frames.js';
 import { latency } from './latency.js';
 import { live } from './live.js';
+import { load } from './load.js';
 import { overload } from './overload.js';
 import { rebuild } from './rebuild.js';
+import { report } from './report.js';
+import { services } from './services.js';
 import { sockets } from './sockets.js';
+import { timelinePage } from './timeline-page.js';
 import { tokenRead } from './token-read.js';
 
-const benches: Record<string, () => Promise<void>> = { latency, 'token-read': tokenRead, live, sockets, frames, overload, rebuild };
+const comparing: Record<string, () => Promise<Comparison[]>> = {
+  'timeline-page': timelinePage,
+  commits,
+  latency,
+  'fan-out': fanOut,
+  rebuild,
+  frames,
+  sockets,
+  load,
+};
+/** What they tell has no aim. */
+const telling: Record<string, () => Promise<void>> = { 'token-read': tokenRead, live, overload, services };
 
-const names = process.argv.slice(2).filter((name) => !name.startsWith('-'));
-const unknown = names.find((name) => !Object.hasOwn(benches, name));
+const named = process.argv.slice(2).filter((name) => !name.startsWith('-'));
+const all = [...Object.keys(comparing), ...Object.keys(telling)];
+const unknown = named.find((name) => !all.includes(name));
 if (unknown) {
-  process.stderr.write(`There is no bench ${unknown}: there are ${Object.keys(benches).join(', ')}.\n`);
+  process.stderr.write(`There is no bench ${unknown}: there are ${all.join(', ')}.\n`);
   process.exit(2);
 }
-for (const name of names.length ? names : Object.keys(benches)) await benches[name]!();
+for (const name of named.length > 0 ? named : isQuick ? [...Object.keys(comparing), 'services'] : all) {
+  if (Object.hasOwn(comparing, name)) report(name, await comparing[name]!());
+  else await telling[name]!();
+}
 process.exit(0);

@@ -1,55 +1,39 @@
 /**
  * How fast the read side builds itself from the journal: all projections after Redis was wiped, and then each of them, beside the
- * live one, while all are read. The floor, in the same run: a program that only reads the same stream and decodes it; and as many
- * bare writes, sent to Redis a thousand at a time. REBUILD_EVENTS says how many events (100,000), REBUILD_FOLLOW how often people
- * follow, of about 100 things that they do (22): the fewer, the fewer timelines a cheep goes to.
+ * live one, while all are read. The floors, in the same run: a program that only reads the same stream and decodes it; and the writes
+ * that all of that came to in Redis, as many of each command, sent bare, a thousand at a time. REBUILD_EVENTS says how many events,
+ * REBUILD_FOLLOW how often people follow, of about 100 things that they do (22): the fewer, the fewer timelines a cheep goes to.
  */
-import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { createWriteStream, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { promisify } from 'node:util';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { generationsOf, readControl, shardsOf } from '../read-side/control.js';
 import { PROJECTIONS } from '../read-side/progress.js';
-import { APPLIED, prefixOf, readShard, type Shard, type Space } from '../read-side/shard.js';
+import { readShard, type Shard, type Space } from '../read-side/shard.js';
 import { pause } from '../shared/follow.js';
 import { connectNats, streamInfo } from '../shared/jetstream.js';
 import { decodeEntry } from '../shared/messages/upcast.js';
 import { natsNames } from '../shared/names.js';
-import { freePort } from '../stack/stack.mjs';
-import { percentile, required, table } from './figures.js';
-import { MeasuredProcess } from './processes.js';
-import { town } from './town.js';
+import { isQuick, percentile, required, table, type Comparison } from './figures.js';
+import { System, until } from './system.js';
 
-const EVENTS = Number(process.env['REBUILD_EVENTS'] ?? 100_000);
+const EVENTS = Number(process.env['REBUILD_EVENTS'] ?? (isQuick ? 50_000 : 1_000_000));
 const FOLLOW = Number(process.env['REBUILD_FOLLOW'] ?? 22);
-const SHARDS = 8;
-/** Bare writes that are sent at once. */
+/** Bare writes that are sent at once, and messages that are read. */
 const AT_ONCE = 1_000;
-const LOOK_MS = 10;
+const READ_EVERY_MS = 10;
 const DEADLINE_MS = 30 * 60_000;
 
-export async function rebuild(): Promise<void> {
-  const name = `rebuild_${randomBytes(4).toString('hex')}`;
-  const mysqlUrl = new URL(required('MYSQL_URL'));
-  mysqlUrl.pathname = `/${name}`;
-  const env = { MYSQL_URL: mysqlUrl.href, NAMESPACE: name, SHARDS: String(SHARDS), LOG_LEVEL: 'error' };
-  await importTown(join(tmpdir(), `${name}.ndjson`), env);
-  const start = async (service: string) => new MeasuredProcess(`${service}/main.ts`, { ...env, HEALTH_PORT: String(await freePort()) });
-  const writeSide = await start('write-side');
+export async function rebuild(): Promise<Comparison[]> {
+  const system = await System.create('rebuild');
+  const { redis } = system;
+  await system.importTown(EVENTS, { follow: FOLLOW });
+  await system.start('write-side');
   const nats = await connectNats(required('NATS_URL'), 'bench');
-  const redis = new Redis(required('REDIS_URL'));
-  const stream = await until('the relay has published all', async () => {
+  const stream = await until('the relay has published all', DEADLINE_MS, async () => {
     const names: string[] = [];
-    for await (const one of nats.jsm.streams.names(natsNames(name).allEvents('*'))) names.push(one);
+    for await (const one of nats.jsm.streams.names(natsNames(system.namespace).allEvents('*'))) names.push(one);
     const info = names[0] ? await streamInfo(nats.jsm, names[0]) : null;
     return info && info.state.last_seq >= EVENTS ? names[0]! : null;
   });
-  const space: Space = { namespace: name, epoch: stream.split('_').at(-1)!, shards: SHARDS };
 
   const floorSeconds = await seconds(async () => {
     let decoded = 0;
@@ -59,41 +43,36 @@ export async function rebuild(): Promise<void> {
       if (++decoded === EVENTS) break;
     }
   });
-  const writesSeconds = await seconds(async () => {
-    for (let i = 0; i < EVENTS; i += AT_ONCE) {
-      const writes = redis.pipeline();
-      for (let j = 0; j < AT_ONCE; j++) writes.zadd(`${name}:bare:${j}`, i, 'sixteen bytes...');
-      await writes.exec();
-    }
-  });
-
-  const readSide = await start('read-side');
+  const readSide = (await system.start('read-side')).process;
+  const space = await system.space();
   const rows: Parameters<typeof table>[2] = [];
   /** How shards build themselves from when they have begun, while all are read. */
   const measure = async (what: string, shards: Shard[]) => {
-    await until('the shards are begun', async () => (await least(redis, space, shards)) >= 0);
+    await until('the shards are begun', DEADLINE_MS, async () => (await system.applied(shards)) >= 0);
     const [redisBefore, nodeBefore] = [await redisCpuSeconds(redis), await readSide.cpuMs()];
-    const { seconds, readsMs } = await watched(redis, space, shards, all);
+    const { seconds, readsMs } = await watched(system, space, shards, all);
     const [redisSeconds, nodeMs] = [(await redisCpuSeconds(redis)) - redisBefore, (await readSide.cpuMs()) - nodeBefore];
     const reads = [percentile(readsMs, 0.5), percentile(readsMs, 0.99)];
     rows.push([what, EVENTS / seconds, (nodeMs * 1e3) / EVENTS, (redisSeconds * 1e6) / EVENTS, ...reads]);
+
+    return EVENTS / seconds;
   };
   const all = PROJECTIONS.flatMap((projection) => shardsOf(space, projection, 1));
-  await measure(`all ${PROJECTIONS.length} projections`, all);
+  const written = await writesDone(redis);
+  const perSecond = await measure(`all ${PROJECTIONS.length} projections`, all);
+  const writes = [...(await writesDone(redis))].map(([name, calls]) => [name, calls - (written.get(name) ?? 0)] as const);
+  const writesSeconds = await seconds(() => writeBare(redis, system.namespace, writes));
   const quiet = await readsFor(redis, space, all, 2_000);
-  for (const projection of PROJECTIONS) {
-    const operator = (...args: string[]) =>
-      promisify(execFile)(process.execPath, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', 'projections', ...args], {
-        env: { ...process.env, ...env },
-      });
-    const begun = operator('rebuild', projection.name, '--no-wait');
+  for (const projection of isQuick ? [] : PROJECTIONS) {
+    const begun = system.operator('projections', 'rebuild', projection.name, '--no-wait');
     const generation = await until(
       'a generation is begun',
+      DEADLINE_MS,
       async () => generationsOf(await readControl(redis, space), projection).building,
     );
     await measure(`${projection.name}, beside the live ones`, shardsOf(space, projection, generation));
     await begun;
-    await operator('drop', projection.name, '--yes');
+    await system.operator('projections', 'drop', projection.name, '--yes');
   }
 
   const unmeasured = ['', ''];
@@ -102,34 +81,57 @@ export async function rebuild(): Promise<void> {
     ['events/s', 'node µs', 'redis µs', 'read p50', 'read p99'],
     [
       ['floor: read and decoded', EVENTS / floorSeconds, ...unmeasured, ...unmeasured],
-      ['floor: a bare write each', EVENTS / writesSeconds, ...unmeasured, ...unmeasured],
+      ['floor: the same writes, bare', EVENTS / writesSeconds, ...unmeasured, ...unmeasured],
       ['reads alone', '', ...unmeasured, percentile(quiet, 0.5), percentile(quiet, 0.99)],
       ...rows,
     ],
   );
-  await Promise.all([readSide.stop(), writeSide.stop()]);
   await nats.close();
-  redis.disconnect();
+  await system.remove();
+
+  return [
+    {
+      name: 'rebuild of all projections: events a second, beside the same writes, bare',
+      ratio: (perSecond * writesSeconds) / EVENTS,
+      aim: 0.5,
+      aimIs: 'at least',
+      runs: 1,
+    },
+    { name: 'rebuild of all projections: thousands of events a second', ratio: perSecond / 1_000, aim: 20, aimIs: 'at least', runs: 1 },
+  ];
 }
 
-async function importTown(file: string, env: NodeJS.ProcessEnv): Promise<void> {
-  function* lines() {
-    yield `${JSON.stringify({ cheeper: 'journal', format: 1, epoch: 'town', reactions: EVENTS })}\n`;
-    for (const entry of town(EVENTS, { follow: FOLLOW })) yield `${JSON.stringify(entry)}\n`;
-  }
-  await pipeline(Readable.from(lines()), createWriteStream(file));
-  const args = ['--import', '@swc-node/register/esm-register', 'cli/main.ts', 'journal', 'import', file];
-  await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
-  rmSync(file);
+/** What a write of each kind needs besides its key. */
+const BARE: Record<string, (n: number) => (string | number)[]> = {
+  zadd: (n) => [n, `sixteen bytes${n % 997}`],
+  hset: (n) => [`field${n % 7}`, 'as long as an id is, more or less....'],
+  sadd: (n) => [`sixteen bytes${n % 997}`],
+  rpush: () => ['twenty-four bytes to keep'],
+  lpush: () => ['twenty-four bytes to keep'],
+  xadd: () => ['MAXLEN', '~', 10_000, '*', 'type', 'posted', 'author', 'sixteen bytes...', 'cheep', 'sixteen bytes...'],
+  set: () => ['as long as an id is, more or less....'],
+  incrby: () => [1],
+  hincrby: () => ['count', 1],
+  zrem: (n) => [`sixteen bytes${n % 997}`],
+  srem: (n) => [`sixteen bytes${n % 997}`],
+  ltrim: () => [-800, -1],
+  del: () => [],
+};
+
+/** How often Redis has done each kind of write, by whatever script. */
+async function writesDone(redis: Redis): Promise<Map<string, number>> {
+  const stats = (await redis.info('commandstats')).matchAll(/^cmdstat_(\w+):calls=(\d+)/gm);
+
+  return new Map([...stats].map(([, name, calls]) => [name!, Number(calls)] as const).filter(([name]) => Object.hasOwn(BARE, name)));
 }
 
-async function until<T>(what: string, look: () => Promise<T | null | false>): Promise<T> {
-  const deadline = performance.now() + DEADLINE_MS;
-  for (;;) {
-    const seen = await look();
-    if (seen !== null && seen !== false) return seen;
-    if (performance.now() > deadline) throw new Error(`not within ${DEADLINE_MS} ms: ${what}`);
-    await pause(LOOK_MS);
+async function writeBare(redis: Redis, namespace: string, writes: (readonly [name: string, calls: number])[]): Promise<void> {
+  const key = (name: string, n: number) => `${namespace}:bare:${name}:${n % 10_007}`;
+  for (const [name, calls] of writes) {
+    for (let i = 0; i < calls; i += AT_ONCE) {
+      const some = Array.from({ length: Math.min(AT_ONCE, calls - i) }, (_, j) => [name, key(name, i + j), ...BARE[name]!(i + j)]);
+      await redis.pipeline(some).exec();
+    }
   }
 }
 
@@ -140,19 +142,13 @@ async function seconds(run: () => Promise<void>): Promise<number> {
   return (performance.now() - startedAt) / 1_000;
 }
 
-async function least(redis: Redis, space: Space, shards: Shard[]): Promise<number> {
-  const applied = await redis.mget(shards.map((shard) => prefixOf(space, shard) + APPLIED));
-
-  return Math.min(...applied.map((position) => Number(position ?? -1)));
-}
-
 /** How long it takes until these shards have all events, and how long reads of others take meanwhile. */
-async function watched(redis: Redis, space: Space, shards: Shard[], read: Shard[]) {
+async function watched(system: System, space: Space, shards: Shard[], read: Shard[]) {
   const startedAt = performance.now();
   const readsMs: number[] = [];
-  await until('all is built', async () => {
-    readsMs.push(...(await readsFor(redis, space, read, 100)));
-    return (await least(redis, space, shards)) >= EVENTS;
+  await until('all is built', DEADLINE_MS, async () => {
+    readsMs.push(...(await readsFor(system.redis, space, read, 100)));
+    return (await system.applied(shards)) >= EVENTS;
   });
 
   return { seconds: (performance.now() - startedAt) / 1_000, readsMs };
@@ -164,9 +160,15 @@ async function readsFor(redis: Redis, space: Space, shards: Shard[], ms: number)
   for (const startedAt = performance.now(); performance.now() - startedAt < ms;) {
     const shard = shards[readsMs.length % shards.length]!;
     const before = performance.now();
-    await readShard(redis, space, shard, (multi, key) => multi.zrange(key('posts:nobody'), 0, 10), (replies) => replies); // prettier-ignore
+    await readShard(
+      redis,
+      space,
+      shard,
+      (read) => read('ZRANGE', 'posts:nobody', 0, 10),
+      (replies) => replies,
+    );
     readsMs.push(performance.now() - before);
-    await pause(LOOK_MS);
+    await pause(READ_EVERY_MS);
   }
 
   return readsMs;

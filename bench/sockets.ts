@@ -3,7 +3,7 @@
  * websocket server. Memory is taken after full collections: that of the whole process, and what is alive in it.
  */
 import { Stage, type Audience } from './audience.js';
-import { table } from './figures.js';
+import { table, type Comparison } from './figures.js';
 import type { Memory } from './probe.js';
 import type { MeasuredProcess } from './processes.js';
 
@@ -13,7 +13,7 @@ const POSTS = 3;
 
 type Figures = [residentKb: number, aliveKb: number, cpuMs?: number];
 
-export async function sockets(): Promise<void> {
+export async function sockets(): Promise<Comparison[]> {
   const stage = await Stage.set();
   // What is needed once, however many there are (code, pools, caches), is there before.
   const first = { gateway: await stage.atGateway(WARM_UP), bare: await stage.atBareServer(WARM_UP) };
@@ -45,6 +45,8 @@ export async function sockets(): Promise<void> {
     ['  ratio to the bare server', residentKb / bareFigures[0], aliveKb / bareFigures[1]],
     ['when all have gone', leftResidentKb, leftAliveKb],
   ] as [string, ...number[]][]);
+
+  return [{ name: 'KB of memory for each subscribed socket', ratio: residentKb, aim: 25, aimIs: 'at most', runs: SOCKETS }];
 }
 
 async function posts(stage: Stage, audience: Audience): Promise<void> {

@@ -24,6 +24,11 @@ const MOST_FOLLOWED = 5_000;
 const BEGIN = Date.parse('2026-01-01T00:00:00.000Z');
 const MS_BETWEEN = 250;
 
+interface Author {
+  id: string;
+  following: number;
+}
+
 interface Cheep {
   id: string;
   authorId: string;
@@ -57,12 +62,14 @@ export interface TownOptions {
   seed?: number;
   /** How often people follow, as in ACTS: it decides how many timelines a cheep goes to. */
   follow?: number;
+  /** So many sign up first, and follow the one who was there before them. */
+  fans?: number;
 }
 
 /** A journal of that many entries. */
-export function* town(entries: number, { seed = 1, follow = ACTS.follow }: TownOptions = {}): Generator<JournalEntry> {
+export function* town(entries: number, { seed = 1, follow = ACTS.follow, fans = 0 }: TownOptions = {}): Generator<JournalEntry> {
   const random = randomOf(seed);
-  const authors: { id: string; following: number }[] = [];
+  const authors: Author[] = [];
   const cheeps: Cheep[] = [];
   const versions = new Map<string, number>();
   const active = new Set<string>();
@@ -116,6 +123,19 @@ export function* town(entries: number, { seed = 1, follow = ACTS.follow }: TownO
     return [entry(event, SYSTEM, 'NotifyAuthor', aggregateOf('Notifications', recipientId))];
   };
 
+  const follows = (follower: Author, followed: Author): JournalEntry[] => {
+    const id = followId(follower.id, followed.id);
+    if (follower === followed || active.has(id) || follower.following >= MOST_FOLLOWED) return [];
+    active.add(id);
+    follower.following += 1;
+    const event: Event = { type: 'AuthorFollowed', followerId: follower.id, followedId: followed.id };
+
+    return [
+      entry(event, follower.id, 'FollowAuthor', aggregateOf('Follow', id)),
+      ...notified(followed.id, { kind: 'FOLLOW', followerId: follower.id }),
+    ];
+  };
+
   const perform: Record<Act, () => JournalEntry[]> = {
     signUp() {
       const id = uuid(`author ${seed} ${authors.length}`);
@@ -126,19 +146,7 @@ export function* town(entries: number, { seed = 1, follow = ACTS.follow }: TownO
 
       return [entry(event, id, 'SignUp', aggregateOf('Author', id)), ...notified(id, { kind: 'WELCOME' })];
     },
-    follow() {
-      const [follower, followed] = [anybody(), known()];
-      const id = followId(follower.id, followed.id);
-      if (follower === followed || active.has(id) || follower.following >= MOST_FOLLOWED) return [];
-      active.add(id);
-      follower.following += 1;
-      const event: Event = { type: 'AuthorFollowed', followerId: follower.id, followedId: followed.id };
-
-      return [
-        entry(event, follower.id, 'FollowAuthor', aggregateOf('Follow', id)),
-        ...notified(followed.id, { kind: 'FOLLOW', followerId: follower.id }),
-      ];
-    },
+    follow: () => follows(anybody(), known()),
     unfollow() {
       const [follower, followed] = [anybody(), known()];
       const id = followId(follower.id, followed.id);
@@ -229,8 +237,13 @@ export function* town(entries: number, { seed = 1, follow = ACTS.follow }: TownO
     nothing: () => [entry({ type: 'CommandHadNoEffect' }, anybody().id, 'FollowAuthor', null)],
   };
 
+  const made = function* (some: JournalEntry[]) {
+    for (const one of some) if (one.position <= entries) yield one;
+  };
+  if (fans > 0) for (let i = 0; i <= fans; i++) yield* made(perform.signUp());
+  for (let i = 1; i <= fans; i++) yield* made(follows(authors[i]!, authors[0]!));
   while (position < entries) {
     const act = authors.length < 10 ? 'signUp' : acts[Math.floor(acts.length * random())]!;
-    for (const made of perform[act]()) if (made.position <= entries) yield made;
+    yield* made(perform[act]());
   }
 }

@@ -392,7 +392,7 @@ function mysqlArgs(program, folder, port) {
     '--pid-file=my.pid',
     '--bind-address=127.0.0.1',
     `--port=${port}`,
-    '--max-connections=200',
+    '--max-connections=400',
     '--character-set-server=utf8mb4',
     '--collation-server=utf8mb4_bin',
     '--innodb-flush-log-at-trx-commit=1',
