@@ -212,7 +212,7 @@ describe('a subscription over server-sent events', () => {
   });
 
   it('ends when the access token runs out, and says so', async () => {
-    const { accessToken } = await new Sessions(SIGNING_KEY, system.namespace, 2 / 3_600).issue(alice.id);
+    const { accessToken } = await new Sessions(SIGNING_KEY, system.namespace, 10 / 3_600).issue(alice.id);
     const stream = await open({ authorization: `Bearer ${accessToken}` });
     expect((await stream.frame()).__typename).toBe('TimelineLive');
     expect(await stream.next()).toMatchObject({ event: 'next', data: { errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] } });

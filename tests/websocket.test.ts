@@ -458,7 +458,7 @@ describe('connectionParams', () => {
 describe('an access token that runs out', () => {
   it('ends the socket with 4403, after which a client may come with another; a socket of nobody’s goes on', async () => {
     const { reader, post } = await readerAndWriter();
-    const { accessToken } = await new Sessions(SIGNING_KEY, system.namespace, 2 / 3_600).issue(reader.id);
+    const { accessToken } = await new Sessions(SIGNING_KEY, system.namespace, 10 / 3_600).issue(reader.id);
     const stranger = await ready();
     stranger.subscribe('live', LIVE, { authorId: reader.id });
     await stranger.result('live');

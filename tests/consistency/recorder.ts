@@ -40,8 +40,9 @@ interface Answer {
 }
 
 const ANSWER_DEADLINE_MS = 8_000;
-/** How long a command whose answer is lost is asked for again, and how long a page is that a subscriber needs. */
-const INSISTING_MS = 30_000;
+/** How long a command whose answer is lost is asked for again, and how long a page is that a subscriber needs: while processes
+ * die one after another, there may be nobody for long who could answer. */
+const INSISTING_MS = 120_000;
 const PAUSE_MS = 100;
 /** That are sent at once. */
 const MOST_TOKENS = 16;
