@@ -15,7 +15,8 @@ import {
 } from '../client/operations.js';
 import { OperatorError, UsageError } from '../cli/subcommand.js';
 import { verify } from '../cli/verify.js';
-import { packId, unpackId } from '../read-side/shard.js';
+import { packId, projectionName, unpackId } from '../read-side/shard.js';
+import { TIMELINES } from '../read-side/timelines/query.js';
 import { partOf } from '../shared/ids.js';
 import { connectNats, ensureStream, eventsStream, type Nats } from '../shared/jetstream.js';
 import { HEADERS, natsNames } from '../shared/names.js';
@@ -109,8 +110,8 @@ const keyOf = (projection: string, version: number, id: string, name: string) =>
   `${system.namespace}:${epoch}:{${projection}:${partOf(id, SHARDS)}}:${version}:${name}`;
 
 async function cheeperProcess(args: string[]) {
-  const child = spawn(process.execPath, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', 'verify', ...args], {
-    cwd: `${import.meta.dirname}/..`,
+  const child = spawn(process.execPath, ['--enable-source-maps', 'cli/main.js', 'verify', ...args], {
+    cwd: process.env.TEST_BUILD,
     env: { ...process.env, NODE_OPTIONS: '', ...system.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -181,7 +182,7 @@ describe('cheeper verify finds', () => {
       version: 3,
       async damage() {
         const [reader, author] = [authors[2]!.id, authors[3]!.id];
-        const key = keyOf('timelines', 3, reader, `following:${reader}`);
+        const key = keyOf('timelines', TIMELINES.version, reader, `following:${reader}`);
         expect(await system.redis.srem(key, author)).toBe(1);
         return [key, { what: expect.stringContaining(`following:${reader} ${author}`), is: null, shouldBe: 'a member' }];
       },
@@ -191,7 +192,7 @@ describe('cheeper verify finds', () => {
       projection: 'timelines',
       version: 3,
       async damage() {
-        const key = keyOf('timelines', 3, authors[2]!.id, `timeline:${authors[2]!.id}`);
+        const key = keyOf('timelines', TIMELINES.version, authors[2]!.id, `timeline:${authors[2]!.id}`);
         const count = await system.redis.llen(key);
         expect(count).toBeGreaterThan(0);
         const entry = (await system.redis.rpopBuffer(key))!;
@@ -267,7 +268,7 @@ describe('cheeper verify finds', () => {
       projection: 'timelines',
       version: 3,
       async damage() {
-        const key = keyOf('timelines', 3, authors[2]!.id, 'log');
+        const key = keyOf('timelines', TIMELINES.version, authors[2]!.id, 'log');
         expect(await system.redis.xlen(key)).toBeGreaterThan(MANY);
         const ids = (await system.redis.xrange(key, '-', '+')).map(([id]) => id);
         const id = ids[Math.floor(ids.length * 0.9)]!;
@@ -410,14 +411,14 @@ describe('without a read side, cheeper verify', () => {
     const answer = await verified('--projection', 'timelines');
     expect(found(answer)).toMatchObject({
       shards: {
-        what: 'timelines.3:0',
+        what: `${projectionName(TIMELINES)}:0`,
         is: expect.stringMatching(/^at \d+, without \d+ entries: it does not move: does a read side run\?$/),
         shouldBe: `at ${answer.position}`,
       },
     });
     expect(answer.checks.find(({ name }) => name === 'shards')!.differing).toBe(SHARDS);
     // As of where they stand they are what they should be.
-    expect(answer.checks.find(({ name }) => name === 'timelines.3')!.equal).toBe(true);
+    expect(answer.checks.find(({ name }) => name === projectionName(TIMELINES))!.equal).toBe(true);
   });
 });
 

@@ -261,7 +261,24 @@ describe('a timelines shard', () => {
           for (const reader of everybody) for (const author of everybody) await bench.isFannedOut(reader, author);
         },
       ),
-      { numRuns: 60 },
+      {
+        numRuns: 60,
+        // Whom nobody merges is not hot, not even when what is applied again takes another turn for a moment.
+        examples: [
+          [
+            [
+              [{ kind: 'follow' as const, who: 1, whom: 4 }],
+              [
+                { kind: 'follow' as const, who: 2, whom: 4 },
+                { kind: 'unfollow' as const, which: 1 },
+                { kind: 'follow' as const, who: 0, whom: 4 },
+              ],
+            ].map((steps) => ({ steps, times: 2, failsAfter: null })),
+            { timelineLength: 3, hotFollowers: 2 },
+            0,
+          ],
+        ],
+      },
     );
   });
 

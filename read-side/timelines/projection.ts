@@ -237,7 +237,8 @@ functions.follow = function(position, reader, author)
     redis.call('SADD', key('followers:' .. author), reader)
     if isBuilding then putOff(reader) else written = merge(key('timeline:' .. reader), author) end
   else
-    redis.call('SADD', key('merges:' .. reader), author)
+    -- Counted where the set changes, so that what is applied again is not counted again.
+    if redis.call('SADD', key('merges:' .. reader), author) == 1 then redis.call('HINCRBY', key('mergers'), author, 1) end
     noteNewest(author)
   end
   log(position, 'type', 'followed', 'reader', reader, 'author', author)
@@ -249,7 +250,13 @@ functions.unfollow = function(position, reader, author)
   known[author], followed[author] = nil, nil
   redis.call('SREM', key('following:' .. reader), author)
   local written = 0
-  if redis.call('SREM', key('merges:' .. reader), author) == 0 then
+  if redis.call('SREM', key('merges:' .. reader), author) == 1 then
+    if redis.call('HINCRBY', key('mergers'), author, -1) == 0 then
+      redis.call('HDEL', key('mergers'), author)
+      redis.call('HDEL', key('hot'), author)
+      hotAuthors = nil
+    end
+  else
     redis.call('SREM', key('followers:' .. author), reader)
     if not isBuilding then written = remove(reader, author) end
   end

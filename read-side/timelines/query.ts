@@ -9,7 +9,8 @@
  * | following:READER  | set of the authors whom the reader follows                                                 |
  * | followers:AUTHOR  | set of those followers in this shard whose timelines get the author's cheeps; 1,000 at most |
  * | merges:READER     | set of the other authors whom the reader follows: their cheeps are merged in by each read  |
- * | hot               | hash of the authors whom somebody merges, or did: the newest position in their posts, or 0  |
+ * | hot               | hash of the authors whom somebody merges: the newest position in their posts, or 0         |
+ * | mergers           | hash of the same authors: how many merge them                                              |
  * | timeline:READER   | list, oldest first: the 800 newest posts, deleted or not, of those whom the reader follows and does not merge |
  * | deleted           | set of packed cheep ids: who reads a timeline leaves these out                             |
  * | unmade            | while the shard builds itself: set of the readers whose timeline is to be made at the end   |
@@ -23,7 +24,7 @@ import type { Redis } from 'ioredis';
 import { decodePage, type Page, type PageRequest } from '../list.js';
 import { readShardBy, shardOf, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
-export const TIMELINES = { name: 'timelines', version: 3 };
+export const TIMELINES = { name: 'timelines', version: 4 };
 
 /** Cheeps that a timeline keeps ready. */
 export const TIMELINE_LENGTH = 800;
