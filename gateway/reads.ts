@@ -3,10 +3,14 @@
  * read again when the shard is heard to have moved on (or a moment later, in case that was not heard), until the deadline.
  */
 import type { Redis } from 'ioredis';
+import { readAuthors } from '../read-side/authors/query.js';
+import { readCheeps } from '../read-side/cheeps/query.js';
+import { writeTogether } from '../shared/redis.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 import type { Consistency } from './consistency.js';
 import { fault } from './errors.js';
 import type { Progress } from './progress.js';
+import { RowReads } from './row-reads.js';
 
 /** Between reads when nothing is heard, in milliseconds: doubles up to the last. */
 const FIRST_BACKOFF_MS = 50;
@@ -27,6 +31,9 @@ export interface ReadOptions<T> {
 }
 
 export class Reads {
+  readonly authors = new RowReads(readAuthors);
+  readonly cheeps = new RowReads(readCheeps);
+
   constructor(
     readonly redis: Redis,
     private readonly progress: Progress,
@@ -121,6 +128,7 @@ export class Reads {
 
   private async ask<T>(run: (redis: Redis, space: Space) => Promise<Snapshot<T>>): Promise<Snapshot<T>> {
     const { space } = this;
+    writeTogether(this.redis);
     try {
       return await run(this.redis, space);
     } catch (error) {

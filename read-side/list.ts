@@ -48,11 +48,3 @@ export function decodePage([range, count]: Reply[], request: PageRequest): Page 
 
   return { items: items.slice(0, request.first), hasNextPage: items.length > request.first, totalCount: numberIn(count) };
 }
-
-/** The pages of several entities, by their ids: the replies to one `askPage` after another. */
-export function takePages(replies: Reply[], lists: ReadonlyMap<string, ListRequest[]>): ReadonlyMap<string, ListedPages> {
-  let at = 0;
-  const take = ({ request }: ListRequest) => decodePage(replies.slice(at, (at += 2)), request);
-
-  return new Map([...lists].map(([id, requests]) => [id, new Map(requests.map((one) => [listKey(one), take(one)]))]));
-}

@@ -78,6 +78,16 @@ export function connectRedis(url: string, log: Logger, options: RedisOptions): R
   };
 }
 
+/**
+ * What is asked from now on, in this round of the process's loop, goes out in one write. (ioredis makes a write of each command, which
+ * costs more than all else that is done for it: 0.94 of a gateway's time for a page of a timeline.)
+ */
+export function writeTogether({ stream }: Redis): void {
+  if (!stream?.writable || stream.writableCorked > 0) return;
+  stream.cork();
+  setImmediate(() => stream.uncork());
+}
+
 /** In what INFO answers: managed servers keep CONFIG to themselves. */
 function faultsIn(info: string): string[] {
   const of = new Map(info.split('\r\n').map((line) => line.split(':', 2) as [string, string]));

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { startStack, temporaryFolder, type Stack } from '../stack/stack.mjs';
 import { build } from './build.mjs';
 
@@ -14,5 +15,7 @@ export default async function globalSetup() {
   process.env['TEST_NATS_URL'] = stack.natsUrl;
   process.env['TEST_REDIS_URL'] = stack.redisUrl;
   process.env['TEST_BUILD'] = built;
+  // Each process that tests start finds what the one before it has compiled.
+  process.env['NODE_COMPILE_CACHE'] = join(dataDir, 'compiled');
   globalThis.testStack = { stack, dataDir };
 }

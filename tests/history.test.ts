@@ -299,8 +299,8 @@ describe('a cheep of schema version 1', () => {
 
 /** The operator's command, as a process of its own. */
 async function cheeperProcess(env: NodeJS.ProcessEnv, args: string[]) {
-  const child = spawn(process.execPath, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', ...args], {
-    cwd: `${import.meta.dirname}/..`,
+  const child = spawn(process.execPath, ['--enable-source-maps', 'cli/main.js', ...args], {
+    cwd: process.env.TEST_BUILD,
     env: { ...process.env, NODE_OPTIONS: '', MYSQL_URL: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -54,8 +54,8 @@ interface Ended {
 
 /** The command, as a process of its own. */
 async function cheeperProcess(args: string[], env: NodeJS.ProcessEnv = system.env): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', ...args], {
-    cwd: join(import.meta.dirname, '..'),
+  const child = spawn(process.execPath, ['--enable-source-maps', 'cli/main.js', ...args], {
+    cwd: process.env.TEST_BUILD,
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

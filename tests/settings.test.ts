@@ -25,8 +25,8 @@ beforeAll(async () => {
 afterAll(() => system?.stop());
 
 async function run(name: ServiceName, settings: Record<string, string>): Promise<{ code: number | null; said: string }> {
-  const child = spawn(process.execPath, ['--import', '@swc-node/register/esm-register', `${name}/main.ts`], {
-    cwd: join(import.meta.dirname, '..'),
+  const child = spawn(process.execPath, ['--enable-source-maps', `${name}/main.js`], {
+    cwd: process.env.TEST_BUILD,
     env: { PATH: process.env.PATH, ...settings },
     stdio: ['ignore', 'ignore', 'pipe'],
   });

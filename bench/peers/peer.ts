@@ -7,8 +7,9 @@
  */
 import { Redis } from 'ioredis';
 import { Sessions } from '../../gateway/sessions.js';
-import { authorShard, readAuthors, type AuthorPart, type AuthorRow } from '../../read-side/authors/query.js';
-import { cheepShard, readCheeps, type CheepPart, type CheepRow } from '../../read-side/cheeps/query.js';
+import { authorShard, readAuthors, type AuthorRow } from '../../read-side/authors/query.js';
+import { CHEEP_COUNTS, cheepShard, readCheeps, type CheepRow } from '../../read-side/cheeps/query.js';
+import type { Rows } from '../../read-side/rows.js';
 import { readTimeline } from '../../read-side/timelines/query.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../../read-side/shard.js';
 import { required } from '../figures.js';
@@ -52,13 +53,11 @@ export interface PageAuthor {
   isFollowedByViewer: boolean | null;
 }
 
-const CHEEP_PARTS_ASKED: ReadonlySet<CheepPart> = new Set(['likesCount', 'repliesCount', 'likedByViewer']);
-const AUTHOR_PARTS_ASKED: ReadonlySet<AuthorPart> = new Set(['isFollowedByViewer']);
-
 /** The bench gives these to each peer. */
 const { NAMESPACE, EPOCH, SHARDS, SIGNING_KEY } = Object.fromEntries(
   ['NAMESPACE', 'EPOCH', 'SHARDS', 'SIGNING_KEY'].map((name) => [name, process.env[name] ?? '']),
 ) as Record<string, string>;
+const CHEEP_COUNTS_ASKED = new Set(CHEEP_COUNTS);
 const space: Space = { namespace: NAMESPACE!, epoch: EPOCH!, shards: Number(SHARDS) };
 const sessions = new Sessions(SIGNING_KEY!, NAMESPACE!, 1);
 
@@ -77,30 +76,41 @@ export function openProjections() {
   return {
     timeline: async (viewerId: string, first: number) => (await readTimeline(redis, space, viewerId, { first, after: null })).value,
 
-    cheeps: (ids: readonly string[], viewerId: string): Promise<CheepRow[]> =>
-      byShard(ids, cheepShard, (shard, its) => readCheeps(redis, space, shard, its, CHEEP_PARTS_ASKED, viewerId)),
+    cheeps: (ids: readonly string[], viewerId: string): Promise<(CheepRow & { likedByViewer: boolean })[]> =>
+      byShard(
+        ids,
+        cheepShard,
+        (shard, its) => readCheeps(redis, space, shard, { ids: its, counts: CHEEP_COUNTS_ASKED, viewers: new Map([[viewerId, its]]) }),
+        (row, id, { isFlagged }) => Object.assign(row, { likedByViewer: isFlagged(viewerId, id) }),
+      ),
 
-    authors: (ids: readonly string[], viewerId: string): Promise<AuthorRow[]> =>
-      byShard(ids, authorShard, (shard, its) => readAuthors(redis, space, shard, its, AUTHOR_PARTS_ASKED, viewerId)),
+    authors: (ids: readonly string[], viewerId: string): Promise<(AuthorRow & { isFollowedByViewer: boolean })[]> =>
+      byShard(
+        ids,
+        authorShard,
+        (shard, its) => readAuthors(redis, space, shard, { ids: its, viewers: new Map([[viewerId, its]]) }),
+        (row, id, { isFlagged }) => Object.assign(row, { isFollowedByViewer: isFlagged(viewerId, id) }),
+      ),
   };
 }
 
 /** Each shard is asked once, all at the same time; the rows come back in the order of the ids. */
-async function byShard<Row>(
+async function byShard<Row, Shown>(
   ids: readonly string[],
   shardOf: (id: string, space: Space) => Shard,
-  read: (shard: Shard, ids: string[]) => Promise<Snapshot<(Row | null)[]>>,
-): Promise<Row[]> {
-  const rows = new Map<string, Row>();
+  read: (shard: Shard, ids: string[]) => Promise<Snapshot<Rows<Row>>>,
+  show: (row: Row, id: string, rows: Rows<Row>) => Shown,
+): Promise<Shown[]> {
+  const shown = new Map<string, Shown>();
   const shards = Map.groupBy(new Set(ids), (id) => shardName(shardOf(id, space)));
   await Promise.all(
     [...shards.values()].map(async (its) => {
       const { value } = await read(shardOf(its[0]!, space), its);
-      its.forEach((id, i) => rows.set(id, value[i]!));
+      for (const id of its) shown.set(id, show(value.rows.get(id)!, id, value));
     }),
   );
 
-  return ids.map((id) => rows.get(id)!);
+  return ids.map((id) => shown.get(id)!);
 }
 
 /** Tells the bench where it listens. */

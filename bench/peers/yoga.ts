@@ -41,7 +41,7 @@ const yoga = createYoga<object, Mine>({
 
     return {
       viewerId,
-      authors: new DataLoader<string, PageAuthor>(async (ids) => projections.authors(ids, viewerId) as Promise<PageAuthor[]>),
+      authors: new DataLoader<string, PageAuthor>(async (ids) => projections.authors(ids, viewerId)),
     };
   },
   plugins: [useGraphQlJit()],

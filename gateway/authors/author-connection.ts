@@ -1,9 +1,8 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Field, FieldResolver, Int, ObjectType, Resolver, Root } from 'type-graphql';
-import type { AuthorRow } from '../../read-side/authors/query.js';
 import type { Page, PageRequest } from '../../read-side/list.js';
 import type { Context } from '../context.js';
-import type { Loaded } from '../loaders.js';
+import type { LoadedAuthor } from '../loaders.js';
 import { exactPage, PageInfo, rowOf, type Listed, type ListedPage, type ReadList } from '../pages.js';
 import { Author, toAuthor } from './author.js';
 
@@ -22,7 +21,7 @@ export class AuthorConnection {
   totalCount!: number;
 }
 
-export type ListedAuthors = ListedPage<Loaded<AuthorRow>>;
+export type ListedAuthors = ListedPage<LoadedAuthor>;
 
 /** A page of a list of authors, and their rows. `info` is of the connection's field; `read` reads the page as of `floor` or later. */
 export const authorPage = (
@@ -36,7 +35,7 @@ export const authorPage = (
 @Resolver(() => AuthorEdge)
 export class AuthorEdgeResolver {
   @FieldResolver(() => Author)
-  node(@Root() item: Listed<Loaded<AuthorRow>>) {
+  node(@Root() item: Listed<LoadedAuthor>) {
     return toAuthor(rowOf(item));
   }
 }

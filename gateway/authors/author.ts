@@ -2,16 +2,15 @@ import { Args, Ctx, Field, FieldResolver, Info, Int, ObjectType, Resolver, Root 
 import type { GraphQLResolveInfo } from 'graphql';
 import {
   AUTHOR_LISTS,
-  AUTHOR_PARTS,
+  AUTHOR_COUNTS,
   authorShard,
   readAuthors,
   readCheepsOfAuthor,
   readFollowers,
   readFollowing,
-  type AuthorRow,
 } from '../../read-side/authors/query.js';
 import type { ListedPages, Page, PageRequest } from '../../read-side/list.js';
-import type { Loaded } from '../loaders.js';
+import type { LoadedAuthor } from '../loaders.js';
 import { CheepConnection, cheepConnection, cheepPage } from '../cheeps/cheep-connection.js';
 import type { Context } from '../context.js';
 import { Node } from '../node.js';
@@ -47,7 +46,7 @@ export class Author extends Node {
   email!: string;
 
   @Field(() => DateTime)
-  signedUpAt!: Date;
+  signedUpAt!: string;
 
   @Field(() => Int)
   followersCount!: number;
@@ -68,11 +67,11 @@ export class Author extends Node {
   pages?: ListedPages;
 }
 
-export const toAuthor = (row: Loaded<AuthorRow>): Author => Object.assign(new Author(), row, { signedUpAt: new Date(row.signedUpAt) });
+export const toAuthor = (row: LoadedAuthor): Author => Object.assign(new Author(), row);
 
 /** The author with this id, as of `floor` or later; null when there is none. `info` is of the field that it stands in. */
-export async function loadAuthor(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author | null> {
-  const row = await context.loaders.author(id, floor, selectedFields(info), pagesBelow(info, 'Author', AUTHOR_LISTS));
+export async function loadAuthor({ loaders }: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author | null> {
+  const { row } = await loaders.findAuthor(id, floor, selectedFields(info), pagesBelow(info, 'Author', AUTHOR_LISTS));
 
   return row && toAuthor(row);
 }
@@ -82,15 +81,19 @@ export async function awaitAuthor(context: Context, id: string, minVersion: numb
   const { reads } = context.services;
   const shard = authorShard(id, reads.space);
   const selected = selectedFields(info);
-  const parts = new Set(AUTHOR_PARTS.filter((part) => selected.has(part)));
+  const counts = new Set(AUTHOR_COUNTS.filter((count) => selected.has(count)));
+  const viewerId = selected.has('isFollowedByViewer') ? context.viewerId : null;
+  const viewers = viewerId === null ? new Map<string, string[]>() : new Map([[viewerId, [id]]]);
   const { value, applied } = await reads.read(
     context.consistency,
     shard,
-    (redis, space) => readAuthors(redis, space, shard, [id], parts, context.viewerId),
-    { accept: ([row]) => (row?.version ?? 0) >= minVersion },
+    (redis, space) => readAuthors(redis, space, shard, { ids: [id], counts, viewers }),
+    { accept: ({ rows }) => (rows.get(id)?.version ?? 0) >= minVersion },
   );
+  const row = value.rows.get(id);
+  const isFollowedByViewer = viewerId === null ? null : value.isFlagged(viewerId, id);
 
-  return value[0] ? toAuthor({ ...value[0], floor: 0, applied }) : null;
+  return row ? toAuthor({ ...row, floor: 0, applied, isFollowedByViewer }) : null;
 }
 
 /** As `loadAuthor`, where there must be one: authors are never deleted. */

@@ -33,13 +33,13 @@ export class SearchAuthorsQuery {
     );
     const page = merge(parts, first);
     const selected = selectedAt(info, ['nodes'], ['edges', 'node']);
-    const rows =
-      selected && (await Promise.all(page.items.map(({ authorId, floor }) => context.loaders.author(authorId, floor, selected))));
+    const found =
+      selected && (await Promise.all(page.items.map(({ authorId, floor }) => context.loaders.findAuthor(authorId, floor, selected))));
     const items = page.items.map(({ authorId, username, floor }, i) => ({
       id: authorId,
       cursor: encode({ username }),
       floor,
-      row: rows?.[i] ?? null,
+      row: found?.[i]?.row ?? null,
     }));
 
     return {

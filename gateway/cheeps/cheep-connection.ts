@@ -1,9 +1,8 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Field, FieldResolver, ObjectType, Resolver, Root } from 'type-graphql';
-import type { CheepRow } from '../../read-side/cheeps/query.js';
 import type { Page, PageRequest } from '../../read-side/list.js';
 import type { Context } from '../context.js';
-import type { Loaded } from '../loaders.js';
+import type { LoadedCheep } from '../loaders.js';
 import { exactPage, PageInfo, rowOf, type Listed, type ListedPage, type ReadList } from '../pages.js';
 import { Cheep, toCheep } from './cheep.js';
 
@@ -25,8 +24,8 @@ export class CheepConnection {
   resumeCursor!: string | null;
 }
 
-type ListedCheep = Listed<Loaded<CheepRow>>;
-export type ListedCheeps = ListedPage<Loaded<CheepRow>> & { resumeCursor: string | null };
+type ListedCheep = Listed<LoadedCheep>;
+export type ListedCheeps = ListedPage<LoadedCheep> & { resumeCursor: string | null };
 
 /**
  * A page of a list of cheeps, and their rows: all of them live. `info` is of the connection's field.
@@ -38,10 +37,10 @@ export const cheepPage = (
   info: GraphQLResolveInfo,
   request: PageRequest,
   read: (floor: number) => Promise<ReadList<Page>>,
-): Promise<ListedPage<Loaded<CheepRow>>> =>
+): Promise<ListedPage<LoadedCheep>> =>
   exactPage(context, info, request, read, (id, floor, selected) => context.loaders.findCheep(id, floor, selected));
 
-export const cheepConnection = (page: ListedPage<Loaded<CheepRow>>, resumeCursor: string | null = null): ListedCheeps => ({
+export const cheepConnection = (page: ListedPage<LoadedCheep>, resumeCursor: string | null = null): ListedCheeps => ({
   ...page,
   resumeCursor,
 });

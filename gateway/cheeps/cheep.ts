@@ -1,7 +1,7 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Args, createUnionType, Ctx, Field, FieldResolver, ID, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
 import type { Redis } from 'ioredis';
-import { CHEEP_LISTS, cheepShard, readCheepVersion, readReplies, type CheepRow } from '../../read-side/cheeps/query.js';
+import { CHEEP_LISTS, cheepShard, readCheepVersion, readReplies } from '../../read-side/cheeps/query.js';
 import type { ListedPages } from '../../read-side/list.js';
 import type { Space } from '../../read-side/shard.js';
 import { MOST_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
@@ -9,7 +9,7 @@ import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import type { Context } from '../context.js';
 import { fault, GoneMeanwhile } from '../errors.js';
-import type { Loaded } from '../loaders.js';
+import type { LoadedCheep } from '../loaders.js';
 import { Node } from '../node.js';
 import { PageArgs, pageOf, pageRequest, pagesBelow } from '../pages.js';
 import { resumeCursor } from '../resume-cursor.js';
@@ -26,10 +26,10 @@ export class Cheep extends Node {
   message!: string;
 
   @Field(() => DateTime)
-  postedAt!: Date;
+  postedAt!: string;
 
   @Field(() => DateTime, { nullable: true })
-  editedAt!: Date | null;
+  editedAt!: string | null;
 
   @Field(() => Int)
   likesCount!: number;
@@ -71,10 +71,8 @@ export class DeletedCheep {
 
 export const Reply = createUnionType({ name: 'Reply', types: () => [Cheep, DeletedCheep] as const });
 
-export function toCheep(row: Loaded<CheepRow>): Cheep {
+export function toCheep(row: LoadedCheep): Cheep {
   return Object.assign(new Cheep(), row, {
-    postedAt: new Date(row.postedAt),
-    editedAt: row.editedAt === null ? null : new Date(row.editedAt),
     inReplyToId: row.inReplyTo,
     mentionedAt: row.mentions,
   });
@@ -82,7 +80,7 @@ export function toCheep(row: Loaded<CheepRow>): Cheep {
 
 /** The cheep with this id, as of `floor` or later; null when there is none, or no longer. `info` is of the field that it stands in. */
 export async function loadCheep(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
-  const row = await context.loaders.cheep(id, floor, selectedFields(info), pagesBelow(info, 'Cheep', CHEEP_LISTS));
+  const { row } = await context.loaders.findCheep(id, floor, selectedFields(info), pagesBelow(info, 'Cheep', CHEEP_LISTS));
 
   return row && toCheep(row);
 }

@@ -22,7 +22,7 @@ export class Command {
   userErrors!: UserError[];
 
   @Field(() => DateTime, { nullable: true })
-  settledAt!: Date | null;
+  settledAt!: string | null;
 }
 
 function toCommand({ id, name, refusal, settledAt }: CommandRow): Command {
@@ -31,7 +31,7 @@ function toCommand({ id, name, refusal, settledAt }: CommandRow): Command {
     name,
     status: refusal ? 'REJECTED' : 'COMMITTED',
     userErrors: refusal ? [{ ...refusal, message: REASONS[refusal.code] }] : [],
-    settledAt: new Date(settledAt),
+    settledAt,
   });
 }
 

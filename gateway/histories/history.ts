@@ -31,7 +31,7 @@ export class HistoryEntry {
   schemaVersion!: number;
 
   @Field(() => DateTime)
-  at!: Date;
+  at!: string;
 
   @Field(() => [Change])
   changes!: FieldChange[];
@@ -92,7 +92,7 @@ async function historyOf({ id, floor }: { id: string; floor: number }, args: Pag
   );
   const edges = value.items.map((row) => ({
     cursor: cursorAt(row.position),
-    node: Object.assign(new HistoryEntry(), { ...row, position: String(row.position), at: new Date(row.at) }),
+    node: Object.assign(new HistoryEntry(), { ...row, position: String(row.position) }),
   }));
 
   return { edges, nodes: edges.map(({ node }) => node), pageInfo: pageInfo(edges, value.hasNextPage, request, applied) };

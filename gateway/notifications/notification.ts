@@ -1,12 +1,11 @@
 /** What an author is told of: five kinds, each with what it is about. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Ctx, Field, FieldResolver, ID, Info, InterfaceType, ObjectType, Resolver, Root } from 'type-graphql';
-import type { CheepRow } from '../../read-side/cheeps/query.js';
 import type { NotificationRow } from '../../read-side/notifications/query.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import { Cheep, cheepOfFrame, toCheep } from '../cheeps/cheep.js';
 import type { Context } from '../context.js';
-import type { Loaded } from '../loaders.js';
+import type { LoadedCheep } from '../loaders.js';
 import { DateTime } from '../scalars.js';
 
 @InterfaceType()
@@ -15,7 +14,7 @@ export abstract class Notification {
   id!: string;
 
   @Field(() => DateTime)
-  at!: Date;
+  at!: string;
 
   @Field()
   read!: boolean;
@@ -27,7 +26,7 @@ export abstract class Notification {
 abstract class CheepNotification extends Notification {
   cheepId!: string;
   /** Null where it was not loaded with the list. */
-  cheepRow!: Loaded<CheepRow> | null;
+  cheepRow!: LoadedCheep | null;
 }
 
 @ObjectType({ implements: Notification })
@@ -53,9 +52,9 @@ export class LikeNotification extends CheepNotification {
 export function toNotification(
   { id, at, read, notice }: NotificationRow,
   floor: number,
-  cheepRow: Loaded<CheepRow> | null = null,
+  cheepRow: LoadedCheep | null = null,
 ): Notification {
-  const common = { id, at: new Date(at), read, floor };
+  const common = { id, at, read, floor };
   switch (notice.kind) {
     case 'WELCOME':
       return Object.assign(new WelcomeNotification(), common);

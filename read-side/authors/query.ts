@@ -11,20 +11,9 @@
  */
 import type { Redis } from 'ioredis';
 import type { Profile } from '../../shared/messages/author.js';
-import { askPage, decodePage, takePages, type ListedPages, type ListRequest, type Page, type PageRequest } from '../list.js';
-import {
-  numberIn,
-  packId,
-  readShard,
-  shardOf,
-  textIn,
-  unpackId,
-  type ReadCommand,
-  type Reply,
-  type Snapshot,
-  type Shard,
-  type Space,
-} from '../shard.js';
+import { askPage, decodePage, type ListedPages, type Page, type PageRequest } from '../list.js';
+import { readRows, type Rows, type RowShape, type RowsRequest } from '../rows.js';
+import { readShard, shardOf, textIn, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const AUTHORS = { name: 'authors', version: 2 };
 
@@ -49,75 +38,37 @@ const FIELDS = [
 ];
 export type AuthorField = (typeof FIELDS)[number];
 
-/** What else can be asked about an author in the same read. */
-export const AUTHOR_PARTS = ['followersCount', 'followingCount', 'cheepsCount', 'isFollowedByViewer'] as const;
-export type AuthorPart = (typeof AUTHOR_PARTS)[number];
+/** What can be counted in the same read. */
+export const AUTHOR_COUNTS = ['followersCount', 'followingCount', 'cheepsCount'] as const;
+export type AuthorCount = (typeof AUTHOR_COUNTS)[number];
 
 export interface AuthorRow extends AuthorProfile {
   followersCount?: number;
   followingCount?: number;
   cheepsCount?: number;
-  isFollowedByViewer?: boolean | null;
   pages?: ListedPages;
 }
-
-/** The lists of an author, newest first, and where each is. */
-const LISTS: Record<string, (id: string) => string> = { followers: followersKey, following: followingKey, cheeps: cheepsKey };
-export const AUTHOR_LISTS = Object.keys(LISTS);
 
 export const authorShard = (id: string, space: Space): Shard => shardOf(AUTHORS, id, space);
 export const usernameShard = (username: string, space: Space): Shard => shardOf(AUTHORS, username.toLowerCase(), space);
 
-/**
- * Authors of one shard, in the order of `ids`; null where there is none.
- * @param viewerId whose `isFollowedByViewer` is asked
- * @param lists pages to be read with them, by author
- */
-export function readAuthors(
+/** Authors; the flag is whether the viewer follows them. */
+const SHAPE: RowShape<AuthorRow, AuthorCount> = {
+  row: ['HMGET', authorKey(''), ...FIELDS],
+  decode: (id, reply) => decodeProfile(id, reply as Reply[]),
+  counts: { followersCount: followersKey(''), followingCount: followingKey(''), cheepsCount: cheepsKey('') },
+  flagged: followersKey(''),
+  lists: { followers: followersKey, following: followingKey, cheeps: cheepsKey },
+  order: 'newest first',
+};
+export const AUTHOR_LISTS = Object.keys(SHAPE.lists);
+
+export const readAuthors = (
   redis: Redis,
   space: Space,
   shard: Shard,
-  ids: string[],
-  parts: ReadonlySet<AuthorPart>,
-  viewerId: string | null,
-  lists: ReadonlyMap<string, ListRequest[]> = new Map(),
-): Promise<Snapshot<(AuthorRow | null)[]>> {
-  const asked = AUTHOR_PARTS.filter((part) => parts.has(part) && (part !== 'isFollowedByViewer' || viewerId));
-
-  return readShard(
-    redis,
-    space,
-    shard,
-    (read) => {
-      const parts: Record<AuthorPart, () => ReadCommand> = {
-        followersCount: () => ['ZCARD', followersKey('')],
-        followingCount: () => ['ZCARD', followingKey('')],
-        cheepsCount: () => ['ZCARD', cheepsKey('')],
-        isFollowedByViewer: () => ['ZSCORE', followersKey(''), packId(viewerId!)],
-      };
-      read.each(ids, [['HMGET', authorKey(''), ...FIELDS], ...asked.map((part) => parts[part]())]);
-      for (const [id, requests] of lists)
-        for (const { list, request } of requests) askPage(read, LISTS[list]!(id), request, 'newest first');
-    },
-    (replies) => {
-      const width = 1 + asked.length;
-      const pages = takePages(replies.slice(ids.length * width), lists);
-
-      return ids.map((id, i) => {
-        const [fields, ...values] = replies.slice(i * width, (i + 1) * width);
-        const row = decodeProfile(id, fields as Reply[]);
-        if (row === null) return null;
-        if (pages.has(id)) row.pages = pages.get(id)!;
-        asked.forEach((part, j) => {
-          if (part === 'isFollowedByViewer') row[part] = values[j] !== null;
-          else row[part] = numberIn(values[j]);
-        });
-
-        return row;
-      });
-    },
-  );
-}
+  request: RowsRequest<AuthorCount>,
+): Promise<Snapshot<Rows<AuthorRow>>> => readRows(redis, space, shard, SHAPE, request);
 
 function decodeProfile(id: string, values: Reply[]): AuthorRow | null {
   const [version = null, username, email, signedUpAt, ...profile] = values.map(textIn);
@@ -126,7 +77,7 @@ function decodeProfile(id: string, values: Reply[]): AuthorRow | null {
 
   return {
     ...{ id, version: Number(version), username: username!, email: email!, signedUpAt: signedUpAt! },
-    ...{ name, biography, location, website, birthDate, isFollowedByViewer: null },
+    ...{ name, biography, location, website, birthDate },
   };
 }
 

@@ -11,20 +11,9 @@
  */
 import type { Redis } from 'ioredis';
 import type { Mention } from '../../shared/messages/cheep.js';
-import { askPage, decodePage, takePages, type ListedPages, type ListRequest, type Page, type PageRequest } from '../list.js';
-import {
-  numberIn,
-  packId,
-  readShard,
-  shardOf,
-  textIn,
-  unpackId,
-  type ReadCommand,
-  type Reply,
-  type Shard,
-  type Snapshot,
-  type Space,
-} from '../shard.js';
+import { askPage, decodePage, type ListedPages, type Page, type PageRequest } from '../list.js';
+import { readRows, type Rows, type RowShape, type RowsRequest } from '../rows.js';
+import { numberIn, readShard, shardOf, textIn, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const CHEEPS = { name: 'cheeps', version: 2 };
 
@@ -32,9 +21,9 @@ export const cheepKey = (id: string) => `cheep:${id}`;
 export const repliesKey = (id: string) => `replies:${id}`;
 export const likesKey = (id: string) => `likes:${id}`;
 
-/** What else can be asked about a cheep in the same read. */
-export const CHEEP_PARTS = ['repliesCount', 'likesCount', 'likedByViewer'] as const;
-export type CheepPart = (typeof CHEEP_PARTS)[number];
+/** What can be counted in the same read. */
+export const CHEEP_COUNTS = ['repliesCount', 'likesCount'] as const;
+export type CheepCount = (typeof CHEEP_COUNTS)[number];
 
 export interface CheepRow {
   id: string;
@@ -49,13 +38,9 @@ export interface CheepRow {
   editedAt: string | null;
   repliesCount?: number;
   likesCount?: number;
-  likedByViewer?: boolean | null;
   /** Of its replies. */
   pages?: ListedPages;
 }
-
-/** The one list of a cheep, oldest first. */
-export const CHEEP_LISTS = ['replies'];
 
 /** In the order in which they are read. An event writes only those that it knows; what is absent is null. */
 const FIELDS = ['version', 'authorId', 'message', 'mentions', 'inReplyTo', 'threadId', 'postedAt', 'editedAt'] as const;
@@ -63,54 +48,19 @@ export type CheepField = (typeof FIELDS)[number];
 
 export const cheepShard = (id: string, space: Space): Shard => shardOf(CHEEPS, id, space);
 
-/**
- * Live cheeps of one shard, in the order of `ids`; null where there is none.
- * @param viewerId whose `likedByViewer` is asked
- * @param lists pages of replies to be read with them, by cheep
- */
-export function readCheeps(
-  redis: Redis,
-  space: Space,
-  shard: Shard,
-  ids: string[],
-  parts: ReadonlySet<CheepPart>,
-  viewerId: string | null,
-  lists: ReadonlyMap<string, ListRequest[]> = new Map(),
-): Promise<Snapshot<(CheepRow | null)[]>> {
-  const asked = CHEEP_PARTS.filter((part) => parts.has(part) && (part !== 'likedByViewer' || viewerId));
+/** Live cheeps; the flag is whether the viewer likes it. */
+const SHAPE: RowShape<CheepRow, CheepCount> = {
+  row: ['HMGET', cheepKey(''), ...FIELDS],
+  decode: (id, reply) => decodeCheep(id, reply as Reply[]),
+  counts: { repliesCount: repliesKey(''), likesCount: likesKey('') },
+  flagged: likesKey(''),
+  lists: { replies: repliesKey },
+  order: 'oldest first',
+};
+export const CHEEP_LISTS = Object.keys(SHAPE.lists);
 
-  return readShard(
-    redis,
-    space,
-    shard,
-    (read) => {
-      const parts: Record<CheepPart, () => ReadCommand> = {
-        repliesCount: () => ['ZCARD', repliesKey('')],
-        likesCount: () => ['ZCARD', likesKey('')],
-        likedByViewer: () => ['ZSCORE', likesKey(''), packId(viewerId!)],
-      };
-      read.each(ids, [['HMGET', cheepKey(''), ...FIELDS], ...asked.map((part) => parts[part]())]);
-      for (const [id, requests] of lists) for (const { request } of requests) askPage(read, repliesKey(id), request, 'oldest first');
-    },
-    (replies) => {
-      const width = 1 + asked.length;
-      const pages = takePages(replies.slice(ids.length * width), lists);
-
-      return ids.map((id, i) => {
-        const [fields, ...values] = replies.slice(i * width, (i + 1) * width);
-        const row = decodeCheep(id, fields as Reply[]);
-        if (row === null) return null;
-        if (pages.has(id)) row.pages = pages.get(id)!;
-        asked.forEach((part, j) => {
-          if (part === 'likedByViewer') row[part] = values[j] !== null;
-          else row[part] = numberIn(values[j]);
-        });
-
-        return row;
-      });
-    },
-  );
-}
+export const readCheeps = (redis: Redis, space: Space, shard: Shard, request: RowsRequest<CheepCount>): Promise<Snapshot<Rows<CheepRow>>> =>
+  readRows(redis, space, shard, SHAPE, request);
 
 function decodeCheep(id: string, values: Reply[]): CheepRow | null {
   const [version, authorId, message, mentions, inReplyTo, threadId, postedAt, editedAt] = values.map(textIn);
@@ -127,7 +77,6 @@ function decodeCheep(id: string, values: Reply[]): CheepRow | null {
     threadId: threadId!,
     postedAt: postedAt!,
     editedAt: editedAt ?? null,
-    likedByViewer: null,
   };
 }
 

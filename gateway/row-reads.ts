@@ -1,0 +1,71 @@
+/**
+ * Rows are read for all operations together: what several ask of a shard at the same moment is one read. A row that many show is read
+ * once for all of them, and the busier a gateway is, the fewer reads an operation takes.
+ */
+import type { Redis } from 'ioredis';
+import type { Rows, RowsRequest } from '../read-side/rows.js';
+import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
+
+/** Read for several operations together, at the most: Redis does nothing else meanwhile. What one asks for is not cut. */
+const MOST_ROWS = 500;
+
+export type ReadRows<Row, Count extends string> = (
+  redis: Redis,
+  space: Space,
+  shard: Shard,
+  request: RowsRequest<Count>,
+) => Promise<Snapshot<Rows<Row>>>;
+
+interface FormingRead<Row> {
+  ids: Set<string>;
+  viewers: Map<string, Set<string>>;
+  rows: Promise<Snapshot<Rows<Row>>>;
+}
+
+export class RowReads<Row, Count extends string> {
+  private readonly forming = new Map<string, FormingRead<Row>>();
+
+  constructor(private readonly readRows: ReadRows<Row, Count>) {}
+
+  /**
+   * Reads with all who ask for the same of rows in this round of the process's loop. It begins after the call, so it is as new as a read
+   * of one's own.
+   * @param counts what is counted; always the same set for the same names
+   * @param viewerId whose flags are asked; null for none
+   */
+  read(
+    redis: Redis,
+    space: Space,
+    shard: Shard,
+    { ids, counts, viewerId }: { ids: readonly string[]; counts: ReadonlySet<Count>; viewerId: string | null },
+  ): Promise<Snapshot<Rows<Row>>> {
+    const name = `${space.epoch} ${shardName(shard)} ${[...counts].join()}`;
+    let forming = this.forming.get(name);
+    if (!forming || forming.ids.size + ids.length > MOST_ROWS) {
+      forming = this.begin(name, (asked) => this.readRows(redis, space, shard, { ...asked, counts }));
+    }
+    for (const id of ids) forming.ids.add(id);
+    if (viewerId !== null) {
+      const flags = forming.viewers.get(viewerId);
+      if (flags) for (const id of ids) flags.add(id);
+      else forming.viewers.set(viewerId, new Set(ids));
+    }
+
+    return forming.rows;
+  }
+
+  private begin(name: string, run: (asked: Omit<FormingRead<Row>, 'rows'>) => Promise<Snapshot<Rows<Row>>>): FormingRead<Row> {
+    const asked = { ids: new Set<string>(), viewers: new Map<string, Set<string>>() };
+    const forming: FormingRead<Row> = {
+      ...asked,
+      rows: new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+        if (this.forming.get(name) === forming) this.forming.delete(name);
+
+        return run(asked);
+      }),
+    };
+    this.forming.set(name, forming);
+
+    return forming;
+  }
+}
