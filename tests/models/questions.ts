@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { authors } from '../../read-side/authors/projection.js';
 import {
-  AUTHOR_PARTS,
+  AUTHOR_COUNTS,
   authorShard,
   decodeAuthorChange,
   readAuthorIdByUsername,
@@ -14,7 +14,7 @@ import {
 } from '../../read-side/authors/query.js';
 import type { DecodeChange } from '../../read-side/changes.js';
 import { cheeps } from '../../read-side/cheeps/projection.js';
-import { CHEEP_PARTS, cheepShard, decodeThreadChange, readCheeps, readCheepVersion, readReplies } from '../../read-side/cheeps/query.js';
+import { CHEEP_COUNTS, cheepShard, decodeThreadChange, readCheeps, readCheepVersion, readReplies } from '../../read-side/cheeps/query.js';
 import { commands } from '../../read-side/commands/projection.js';
 import { commandShard, readCommand } from '../../read-side/commands/query.js';
 import { funnel } from '../../read-side/funnel/projection.js';
@@ -144,7 +144,13 @@ const authorsSubject: Subject = {
       ...TOWN.map((id) => ({
         about: `author ${id}`,
         shard: authorShard(id, space),
-        ask: (redis: Redis) => readAuthors(redis, space, authorShard(id, space), [id], new Set(AUTHOR_PARTS), viewer),
+        ask: async (redis: Redis) => {
+          const request = { ids: [id], counts: new Set(AUTHOR_COUNTS), viewers: new Map([[viewer, [id]]]) };
+          const { value, ...stand } = await readAuthors(redis, space, authorShard(id, space), request);
+          const row = value.rows.get(id);
+
+          return { ...stand, value: row ? { ...row, isFollowedByViewer: value.isFlagged(viewer, id) } : null };
+        },
         expected(fold: Fold) {
           const author = fold.authors.get(id);
           const counts = {
@@ -153,7 +159,7 @@ const authorsSubject: Subject = {
             cheepsCount: cheepsOf(fold, id).length,
           };
 
-          return [author ? { ...author, ...counts, isFollowedByViewer: fold.isFollowing(viewer, id) } : null];
+          return author ? { ...author, ...counts, isFollowedByViewer: fold.isFollowing(viewer, id) } : null;
         },
       })),
       ...list('followers', readFollowers, followers),
@@ -204,13 +210,19 @@ const cheepsSubject: Subject = {
       {
         about: `cheep ${id}`,
         shard: cheepShard(id, space),
-        ask: (redis) => readCheeps(redis, space, cheepShard(id, space), [id], new Set(CHEEP_PARTS), viewer),
+        ask: async (redis) => {
+          const request = { ids: [id], counts: new Set(CHEEP_COUNTS), viewers: new Map([[viewer, [id]]]) };
+          const { value, ...stand } = await readCheeps(redis, space, cheepShard(id, space), request);
+          const row = value.rows.get(id);
+
+          return { ...stand, value: row ? { ...row, likedByViewer: value.isFlagged(viewer, id) } : null };
+        },
         expected(fold) {
           const cheep = fold.cheeps.get(id);
-          if (!cheep || cheep.isDeleted) return [null];
+          if (!cheep || cheep.isDeleted) return null;
           const { type: _, cheepId, inReplyToAuthorId: __, position: ___, isDeleted: ____, likers, ...row } = cheep;
 
-          return [{ ...row, id: cheepId, repliesCount: live(fold, id).length, likesCount: likers.size, likedByViewer: likers.has(viewer) }];
+          return { ...row, id: cheepId, repliesCount: live(fold, id).length, likesCount: likers.size, likedByViewer: likers.has(viewer) };
         },
       },
       {
