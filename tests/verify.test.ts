@@ -179,7 +179,7 @@ describe('cheeper verify finds', () => {
     {
       title: 'a member that is missing in a set',
       projection: 'timelines',
-      version: 3,
+      version: TIMELINES.version,
       async damage() {
         const [reader, author] = [authors[2]!.id, authors[3]!.id];
         const key = keyOf('timelines', TIMELINES.version, reader, `following:${reader}`);
@@ -190,7 +190,7 @@ describe('cheeper verify finds', () => {
     {
       title: 'a timeline without its newest cheep',
       projection: 'timelines',
-      version: 3,
+      version: TIMELINES.version,
       async damage() {
         const key = keyOf('timelines', TIMELINES.version, authors[2]!.id, `timeline:${authors[2]!.id}`);
         const count = await system.redis.llen(key);
@@ -266,7 +266,7 @@ describe('cheeper verify finds', () => {
     {
       title: 'a log without one of its entries, though it is too long to be read at once',
       projection: 'timelines',
-      version: 3,
+      version: TIMELINES.version,
       async damage() {
         const key = keyOf('timelines', TIMELINES.version, authors[2]!.id, 'log');
         expect(await system.redis.xlen(key)).toBeGreaterThan(MANY);
