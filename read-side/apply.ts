@@ -122,6 +122,51 @@ redis.call('SET', KEYS[1], upTo)
 return {'applied', upTo}
 `;
 
+/** KEYS are `applied` and the target of each shard, ARGV where it is expected and how far it goes. Says 1 for those that went, 0 for others. */
+const MOVE = `
+local moved = {}
+for i = 1, #KEYS, 2 do
+  local applied, target = unpack(redis.call('MGET', KEYS[i], KEYS[i + 1]))
+  local goes = applied == ARGV[i] and tonumber(applied) >= tonumber(target or 0)
+  if goes then redis.call('SET', KEYS[i], ARGV[i + 1]) end
+  moved[(i + 1) / 2] = goes and 1 or 0
+end
+return moved
+`;
+/** Shards that are moved by one script, at the most. */
+const MOST_MOVED = 500;
+
+/**
+ * How to move shards in which nothing is to be written, which is most of them, most of the time: all of a moment in one script. False where
+ * that does not tell the whole: the shard builds itself, or is not where it was expected.
+ */
+function createMove(redis: Redis) {
+  redis.defineCommand('apply_nothing', { lua: MOVE });
+  const run = (redis as unknown as Record<string, (...args: Argument[]) => Promise<number[]>>)['apply_nothing']!.bind(redis);
+  // In a cluster they would be in different slots.
+  const most = redis.isCluster ? 1 : MOST_MOVED;
+  let forming: { keys: string[]; positions: number[]; moved: Promise<number[]> } | null = null;
+
+  return async (prefix: string, expected: number, upTo: number): Promise<boolean> => {
+    if (!forming || forming.positions.length >= 2 * most) {
+      const [keys, positions]: [string[], number[]] = [[], []];
+      const ready = new Promise<void>((resolve) => process.nextTick(resolve));
+      const moved = ready.then(() => {
+        if (forming?.keys === keys) forming = null;
+
+        return run(keys.length, ...keys, ...positions);
+      });
+      forming = { keys, positions, moved };
+    }
+    const { keys, positions, moved } = forming;
+    const i = positions.length / 2;
+    keys.push(prefix + APPLIED, prefix + TARGET);
+    positions.push(expected, upTo);
+
+    return (await moved)[i] === 1;
+  };
+}
+
 export interface PositionedWrite {
   position: number;
   write: Write;
@@ -146,6 +191,7 @@ export function createApply(redis: Redis, space: Space, projections: Projection[
     redis.defineCommand(name, { numberOfKeys: 1, lua: script(lua, logLength) });
     commands.set(id.name, (redis as unknown as Record<string, typeof redis.call>)[name]!.bind(redis) as never);
   }
+  const move = createMove(redis);
 
   let [scripts, underWay] = [0, 0];
   const waiting: (() => void)[] = [];
@@ -169,6 +215,7 @@ export function createApply(redis: Redis, space: Space, projections: Projection[
       const args: Argument[] = [];
       // How many follow the command's name.
       for (const { position, write } of writes) args.push(position, write.length - 1, ...write);
+      if (writes.length === 0 && (await move(prefix, expected, upTo))) return { status: 'applied', applied: upTo };
       const [status, applied] = await apply(prefix + APPLIED, prefix, expected, upTo, pack(args));
       if (status === 'applied') return { status, applied: Number(applied) };
 

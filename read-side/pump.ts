@@ -151,10 +151,21 @@ export class Pump {
     await underWay;
   }
 
+  /** First where something is written, and that is told at once: it is what those ask for who have just done it. */
   private async applyAll(plans: Map<PumpedShard, Plan>): Promise<void> {
+    const isWritten = ([, { writes }]: [PumpedShard, Plan]) => writes.length > 0;
+    const written = this.applySome([...plans].filter(isWritten), Promise.resolve());
+    await this.applySome(
+      [...plans].filter((one) => !isWritten(one)),
+      written,
+    );
+    await written;
+  }
+
+  private async applySome(plans: [PumpedShard, Plan][], after: Promise<unknown>): Promise<void> {
     const moved = await Promise.all(
-      [...plans].map(([shard, part]) => {
-        const done = (this.underWay.get(shard) ?? Promise.resolve()).then(() => this.applyOne(shard, part));
+      plans.map(([shard, part]) => {
+        const done = Promise.all([this.underWay.get(shard), after]).then(() => this.applyOne(shard, part));
         this.underWay.set(shard, done);
 
         return done;
