@@ -30,8 +30,8 @@ export class RowReads<Row, Count extends string> {
   /**
    * Reads with all who ask for the same of rows in this round of the process's loop. It begins after the call, so it is as new as a read
    * of one's own.
-   * @param counts what is counted; always the same set for the same names
    * @param viewerId whose flags are asked; null for none
+   * @returns what all of them asked for together; it rejects for all, as a read of rows does
    */
   read(
     redis: Redis,

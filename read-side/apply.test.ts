@@ -3,12 +3,16 @@ import { Redis } from 'ioredis';
 import { newId } from '../shared/ids.js';
 import { createApply, type Apply, type PositionedWrite } from './apply.js';
 import { defineProjection } from './projection.js';
-import { APPLIED, prefixOf, TARGET, type Shard, type Space } from './shard.js';
+import { APPLIED, prefixOf, TARGET, UNMADE, type Shard, type Space } from './shard.js';
 
 const redis = new Redis(process.env.TEST_REDIS_URL!);
 afterAll(() => redis.disconnect());
 
-const projection = defineProjection({ name: 'numbers', version: 1 }, {});
+const projection = defineProjection(
+  { name: 'numbers', version: 1 },
+  {},
+  `make = function(id) redis.call('SET', key('made'), id) return 1 end`,
+);
 const write = (position: number): PositionedWrite => ({ position, write: ['SET', 'number', position] });
 
 describe('shards in which nothing is written, moved at the same moment', () => {
@@ -26,6 +30,7 @@ describe('shards in which nothing is written, moved at the same moment', () => {
     for (const number of [0, 1, 2, 3]) await redis.set(key(number, APPLIED), 5);
     await redis.set(key(1, APPLIED), 6);
     await redis.set(key(2, TARGET), 9);
+    await redis.sadd(key(2, UNMADE), 'put off');
     await redis.set(key(3, TARGET), 5);
     await redis.sadd(key(5, APPLIED), 'no position');
     const results = await Promise.all([0, 1, 2, 3, 4, 5].map((number) => apply(shard(number), 5, 9, [])));
@@ -40,7 +45,8 @@ describe('shards in which nothing is written, moved at the same moment', () => {
       { status: 'moved', applied: null },
     ]);
     expect(await Promise.all([0, 1, 2, 3].map(stand))).toEqual([9, 6, 9, 9]);
-    expect(await redis.exists(key(4, APPLIED))).toBe(0);
+    expect(await redis.get(key(2, 'made'))).toBe('put off');
+    expect(await redis.exists(key(4, APPLIED), key(2, UNMADE))).toBe(0);
   });
 
   it('may be more than one script moves, and others are written to meanwhile', async () => {
