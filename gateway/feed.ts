@@ -102,23 +102,22 @@ const LAST_INDEX = Number.MAX_SAFE_INTEGER;
 
 const changeId = ({ position, index }: Resume): ChangeId => ({ position, index: index ?? LAST_INDEX });
 
+type Next<News extends Told> = IteratorResult<Frame<News>, undefined>;
+
 class Subscriber<News extends Told> {
   /** What was missed, then `live`: as long as the log at most, and never thrown away. */
   private replay: Frame<News>[] = [];
-  readonly frames: Frame<News>[] = [];
+  private readonly frames: Frame<News>[] = [];
   topics = new Set<string>();
   last: ChangeId = { position: 0, index: 0 };
-  wake: () => void = () => undefined;
   isOver = false;
+  /** Of who waits for a frame: there is none then. */
+  private resolve: ((next: Next<News>) => void) | null = null;
 
   constructor(
     readonly id: string,
     private epoch: string,
   ) {}
-
-  get isEmpty(): boolean {
-    return this.replay.length + this.frames.length === 0;
-  }
 
   /** In place of what is still to be replayed. */
   begin(replay: Frame<News>[]): void {
@@ -126,21 +125,46 @@ class Subscriber<News extends Told> {
     this.replay = replay;
   }
 
-  take(): Frame<News> | undefined {
-    if (this.replay.length === 0) return this.frames.shift();
-    replays.frames -= 1;
-
-    return this.replay.shift();
+  next(): Promise<Next<News>> {
+    return new Promise((resolve) => {
+      this.resolve = resolve;
+      this.settle();
+    });
   }
 
   push(news: Frame<News>): void {
-    if (this.frames.length >= MOST_WAITING) {
+    if (this.resolve) {
+      this.resolve({ value: news, done: false });
+      this.resolve = null;
+    } else if (this.frames.length >= MOST_WAITING) {
       this.frames.length = 0;
       this.frames.push(frame<News>(news.epoch, news.at, { type: 'reset', reason: 'TOO_SLOW' }));
     } else {
       this.frames.push(news);
     }
-    this.wake();
+  }
+
+  /** It gets no more frames. */
+  end(): void {
+    this.isOver = true;
+    this.begin([]);
+    this.frames.length = 0;
+    this.settle();
+  }
+
+  private settle(): void {
+    if (!this.resolve) return;
+    const value = this.take();
+    if (!value && !this.isOver) return;
+    this.resolve(value ? { value, done: false } : { value: undefined, done: true });
+    this.resolve = null;
+  }
+
+  private take(): Frame<News> | undefined {
+    if (this.replay.length === 0) return this.frames.length > 0 ? this.frames.shift() : undefined;
+    replays.frames -= 1;
+
+    return this.replay.shift();
   }
 
   /** In place of all that it has not taken yet. What it has taken of another epoch it may have dropped, that it is live too. */
@@ -149,7 +173,7 @@ class Subscriber<News extends Told> {
     this.epoch = epoch;
     this.frames.length = 0;
     this.begin([frame<News>(epoch, at, { type: 'reset', reason }), ...(isLive ? [] : [frame<News>(epoch, at, { type: 'live' })])]);
-    this.wake();
+    this.settle();
   }
 }
 
@@ -308,7 +332,7 @@ export class Feed<Change, News extends Told> {
     consistency: Consistency,
     id: string,
     after: (Resume & { epoch: string }) | null,
-  ): Promise<AsyncIterableIterator<Frame<News>>> {
+  ): Promise<AsyncIterableIterator<Frame<News>, undefined>> {
     const { reads, definition } = this;
     const { epoch } = reads.space;
     const shard = shardOf(definition.projection, id, reads.space);
@@ -336,24 +360,16 @@ export class Feed<Change, News extends Told> {
     tail.add(subscriber);
     const leave = () => {
       if (subscriber.isOver) return;
-      subscriber.isOver = true;
-      subscriber.begin([]);
+      subscriber.end();
       tail.remove(subscriber);
-      subscriber.wake();
       if (!tail.isEmpty) return;
       tail.stopListening();
       this.tails.delete(shard.number);
     };
 
     // Not a generator: one that waits for its next frame cannot be told to return.
-    const frames: AsyncIterableIterator<Frame<News>> = {
-      next: async () => {
-        while (subscriber.isEmpty && !subscriber.isOver) {
-          await new Promise<void>((resolve) => (subscriber.wake = resolve));
-        }
-
-        return subscriber.isOver ? { value: undefined, done: true } : { value: subscriber.take()!, done: false };
-      },
+    const frames: AsyncIterableIterator<Frame<News>, undefined> = {
+      next: () => subscriber.next(),
       return: async () => {
         leave();
 

@@ -24,7 +24,7 @@ import { LRUCache } from 'lru-cache';
 import { pause } from '../shared/follow.js';
 import { encodeToken, type Token } from '../shared/token.js';
 import type { ConsistencyReport } from './consistency.js';
-import type { Context } from './context.js';
+import type { Context, Services } from './context.js';
 import { GoneMeanwhile, overloaded } from './errors.js';
 import { isOfFeed } from './feed.js';
 import { logBugs, presentable } from './http.js';
@@ -93,8 +93,14 @@ type Executed = ({ is: 'told'; answer: Answer; viewerId: string | null | undefin
   endedAt: number;
 };
 
+interface Shared {
+  begunAt: number;
+  executed: Promise<Executed>;
+}
+
 export class Subscriptions {
-  private readonly shared = new LRUCache<string, { begunAt: number; executed: Promise<Executed> }>({
+  /** By what a frame says, and then by what a document makes of it: the strings are the same for many, and not put together for each. */
+  private readonly shared = new LRUCache<string, Map<string, Shared>>({
     max: MOST_SHARED,
     ttl: SHARED_MS,
     ttlAutopurge: true,
@@ -104,9 +110,16 @@ export class Subscriptions {
   /**
    * As graphql-js's `subscribe`.
    * @param shown of the session that it is part of: no frame shows anything older than what was shown there before
+   * @param deliver is given each answer, in place of who asks for the next, and none while it has not settled
    * @returns what is wrong, or each frame's answer, until `return` is called
    */
-  async subscribe(args: ExecutionArgs, shown: Shown = { at: 0 }): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult> {
+  async subscribe(args: ExecutionArgs, shown?: Shown): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult>;
+  async subscribe(args: ExecutionArgs, shown: Shown, deliver: Deliver): Promise<AsyncIterableIterator<never, undefined> | ExecutionResult>;
+  async subscribe(
+    args: ExecutionArgs,
+    shown: Shown = { at: 0 },
+    deliver?: Deliver,
+  ): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult> {
     if (this.open >= MOST_SUBSCRIPTIONS) return { errors: [overloaded()] };
     // Before it has begun, which others may have to do first.
     this.open += 1;
@@ -122,9 +135,11 @@ export class Subscriptions {
       return source;
     }
     const frames = source[Symbol.asyncIterator]();
-    const shape = shapeOf(args);
+    const { services, viewerId, consistency } = args.contextValue as Context;
+    const { epoch, floor } = consistency;
+    const subscriber = { args, shape: shapeOf(args), shown, services, epoch, floor };
     const stop = new AbortController();
-    const subscriber = { args, shape, shown };
+    let isStopped = false;
     const answers: AsyncIterableIterator<Answer, undefined> = {
       next: async () => {
         for (;;) {
@@ -134,18 +149,25 @@ export class Subscriptions {
             return { value: undefined, done: true };
           }
           let executed = await this.execute(subscriber, frame.value);
-          // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
-          while (executed.is === 'late' && !stop.signal.aborted) {
+          while (!isStopped) {
+            if (isOfAnother(executed, viewerId)) executed = await this.execute(subscriber, frame.value, viewerId);
+            if (executed.is !== 'late') break;
+            // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
             await pause(RETRY_MS, stop.signal);
             executed = await this.execute(subscriber, frame.value);
           }
           shown.at = Math.max(shown.at, executed.endedAt);
-          if (stop.signal.aborted) return { value: undefined, done: true };
-          if (executed.is === 'told') return { value: executed.answer, done: false };
+          if (isStopped) return { value: undefined, done: true };
+          if (executed.is !== 'told') continue;
+          if (!deliver) return { value: executed.answer, done: false };
+          // Not a turn more than it takes (see `execute`).
+          const delivering = deliver(executed.answer);
+          if (delivering) await delivering;
         }
       },
       return: async () => {
         left();
+        isStopped = true;
         stop.abort();
         await frames.return?.();
 
@@ -157,40 +179,42 @@ export class Subscriptions {
     return answers;
   }
 
-  private async execute({ args, shape, shown }: Subscriber, frame: unknown): Promise<Executed> {
-    const { services, consistency, viewerId } = args.contextValue as Context;
-    if (!isOfFeed(frame)) return execute(args, frame, consistency.epoch);
+  /**
+   * (Not async, nor `once`: each turn of the microtasks goes through all subscribers of a frame, and what it touches of one is not
+   * in the processor's caches any more when the next turn comes to it.)
+   * @param viewerId to whom alone it is to be shown, once it is known that it depends on that
+   */
+  private execute({ args, shape, shown, services, epoch, floor }: Subscriber, frame: unknown, viewerId?: string | null): Promise<Executed> {
+    if (!isOfFeed(frame)) return execute(args, frame, epoch);
     // Its journal is over, and a frame of the new one comes that says so.
-    if (frame.epoch !== services.reads.space.epoch) return { is: 'gone', endedAt: 0 };
+    if (frame.epoch !== services.reads.space.epoch) return Promise.resolve({ is: 'gone', endedAt: 0 });
     const run = () => execute(args, frame, frame.epoch);
     // From before what this subscriber has asked for, and it may not be shown anything older than that.
-    if (frame.epoch === consistency.epoch && frame.at.position < consistency.floor) return run();
+    if (frame.epoch === epoch && frame.at.position < floor) return run();
 
-    const forAll = await this.once(`${shape} ${frame.key}`, shown, run);
-    if (forAll.is !== 'told' || forAll.viewerId === undefined || forAll.viewerId === viewerId) return forAll;
-
-    return this.once(`${shape} ${frame.key} ${viewerId}`, shown, run);
+    return this.once(frame.key, viewerId === undefined ? shape : `${shape} ${viewerId}`, shown, run);
   }
 
   /**
    * Those who ask at the same time, or soon after, get the same, unless it was begun before something else was shown to them: that
    * may have been newer. What is late is tried again, by whoever does so first.
    */
-  private async once(key: string, shown: Shown, run: () => Promise<Executed>): Promise<Executed> {
-    const known = this.shared.get(key);
+  private once(frame: string, shape: string, shown: Shown, run: () => Promise<Executed>): Promise<Executed> {
+    let ofFrame = this.shared.get(frame);
+    if (!ofFrame) this.shared.set(frame, (ofFrame = new Map<string, Shared>()));
+    const known = ofFrame.get(shape);
     if (known && known.begunAt >= shown.at) return known.executed;
     const begunAt = performance.now();
     const executed = run();
-    this.shared.set(key, { begunAt, executed });
-    let isTold = false;
-    try {
-      const outcome = await executed;
-      isTold = outcome.is !== 'late';
+    ofFrame.set(shape, { begunAt, executed });
+    const forget = () => {
+      if (ofFrame.get(shape)?.executed === executed) ofFrame.delete(shape);
+    };
+    executed.then(({ is }) => {
+      if (is === 'late') forget();
+    }, forget);
 
-      return outcome;
-    } finally {
-      if (!isTold && this.shared.peek(key)?.executed === executed) this.shared.delete(key);
-    }
+    return executed;
   }
 }
 
@@ -199,10 +223,18 @@ export interface Shown {
   at: number;
 }
 
+const isOfAnother = (executed: Executed, viewerId: string | null) =>
+  executed.is === 'told' && executed.viewerId !== undefined && executed.viewerId !== viewerId;
+
+export type Deliver = (answer: Answer) => Promise<void> | undefined;
+
 interface Subscriber {
   args: ExecutionArgs;
   shape: string;
   shown: Shown;
+  services: Services;
+  epoch: string;
+  floor: number;
 }
 
 const asGraphQLError = (error: unknown) =>

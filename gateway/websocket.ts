@@ -45,7 +45,8 @@ interface Session {
   shown: Shown;
   /** By id, what to call when it is done. */
   underWay: Map<string, () => void>;
-  send(message: string): Promise<void>;
+  /** Settles, if it cannot be on its way at once, when it is. */
+  send(message: string): Promise<void> | undefined;
   /** Ends it when its access token runs out. */
   expire(atMs: number): void;
 }
@@ -132,28 +133,14 @@ export function serveWebsocket(
   };
 
   /** Settles with what is wrong, or with a source that sends each answer by itself and ends after the last. */
-  async function deliver({ id, session, ...args }: Operation): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
-    const answers = await subscriptions.subscribe(args, session.shown);
-    if (!(Symbol.asyncIterator in answers)) return answers;
+  function deliver({ id, session, ...args }: Operation): Promise<AsyncIterableIterator<never> | ExecutionResult> {
     const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
-    const deliveries: AsyncIterableIterator<ExecutionResult> = {
-      next: async () => {
-        for (;;) {
-          const { value, done } = await answers.next();
-          if (done) return { value: undefined, done: true };
-          session.newest = newer(session.newest, value.newest);
-          await session.send(`${head}${value.json(session.newest)}}`);
-        }
-      },
-      return: async () => {
-        await answers.return?.();
 
-        return { value: undefined, done: true };
-      },
-      [Symbol.asyncIterator]: () => deliveries,
-    };
+    return subscriptions.subscribe(args, session.shown, (answer) => {
+      session.newest = newer(session.newest, answer.newest);
 
-    return deliveries;
+      return session.send(`${head}${answer.json(session.newest)}}`);
+    });
   }
 
   const sockets = new WebSocketServer({
@@ -189,8 +176,12 @@ export function serveWebsocket(
       log.error({ err: error }, 'a bug in a websocket operation');
       websocket.close(CloseCode.InternalServerError, 'Internal server error');
     };
-    // Settles when it is on its way, so that a slow reader holds back what is sent to it. To who has gone, nothing is sent.
-    const send = (message: string) => new Promise<void>((resolve) => websocket.send(message, () => resolve()));
+    // Waits until it is on its way, so that a slow reader holds back what is sent to it. To who has gone, nothing is sent.
+    const send = (message: string) => {
+      let sent = () => undefined as void;
+      websocket.send(message, () => sent());
+      if (websocket.bufferedAmount > 0) return new Promise<void>((resolve) => (sent = resolve));
+    };
     let expiry: NodeJS.Timeout | undefined;
     const session: Session = {
       parameters: parametersOf(headers),
