@@ -114,6 +114,25 @@ async function answersTo(
 const dataOf = (answers: Answer[]) => answers.map((answer) => answer.payload(answer.newest).data?.ticks);
 
 describe('a frame', () => {
+  it('is kept for others by no more than a thousand who ask for something else each, of the newest frame', async () => {
+    const subscriptions = new Subscriptions(60_000);
+    const own = (n: number) => `subscription { ticks { mine${n}: n } }`;
+    const ask = async (n: number, frames = [tick(5)]) => {
+      executed = [];
+      await answersTo(own(n), { subscriptions, frames });
+
+      return executed.length;
+    };
+    for (let n = 0; n < 1_000; n++) await ask(n);
+    expect(await ask(999)).toBe(0);
+    expect(await ask(1_000)).toBe(1);
+    expect(await ask(1_000)).toBe(1);
+    // The next frame has all the room.
+    expect(await ask(1_000, [tick(6)])).toBe(1);
+    expect(await ask(1_000, [tick(6)])).toBe(0);
+    expect(await ask(999)).toBe(1);
+  });
+
   it('is executed once, and written once, for all who ask for the same, whoever they are and wherever they began', async () => {
     const subscriptions = new Subscriptions();
     const all = await Promise.all([

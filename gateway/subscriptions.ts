@@ -100,12 +100,20 @@ interface Shared {
 
 export class Subscriptions {
   /** By what a frame says, and then by what a document makes of it: the strings are the same for many, and not put together for each. */
-  private readonly shared = new LRUCache<string, Map<string, Shared>>({
-    max: MOST_SHARED,
-    ttl: SHARED_MS,
-    ttlAutopurge: true,
-  });
+  private readonly shared: LRUCache<string, Map<string, Shared>>;
+  /** Of all frames. */
+  private sharedCount = 0;
   private open = 0;
+
+  /** @param sharedMs for how long what was executed is there for others */
+  constructor(sharedMs = SHARED_MS) {
+    this.shared = new LRUCache({
+      max: MOST_SHARED,
+      ttl: sharedMs,
+      ttlAutopurge: true,
+      dispose: (ofFrame) => void (this.sharedCount -= ofFrame.size),
+    });
+  }
 
   /**
    * As graphql-js's `subscribe`.
@@ -206,15 +214,26 @@ export class Subscriptions {
     if (known && known.begunAt >= shown.at) return known.executed;
     const begunAt = performance.now();
     const executed = run();
+    if (!known && !this.hasRoom()) return executed;
+    this.sharedCount += known ? 0 : 1;
     ofFrame.set(shape, { begunAt, executed });
     const forget = () => {
-      if (ofFrame.get(shape)?.executed === executed) ofFrame.delete(shape);
+      if (ofFrame.get(shape)?.executed !== executed || this.shared.peek(frame) !== ofFrame) return;
+      ofFrame.delete(shape);
+      this.sharedCount -= 1;
     };
     executed.then(({ is }) => {
       if (is === 'late') forget();
     }, forget);
 
     return executed;
+  }
+
+  /** Makes it by leaving frames, unless the newest alone has so many: that is the one that is asked about. */
+  private hasRoom(): boolean {
+    while (this.sharedCount >= MOST_SHARED && this.shared.size > 1) this.shared.pop();
+
+    return this.sharedCount < MOST_SHARED;
   }
 }
 
