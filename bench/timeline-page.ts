@@ -119,8 +119,7 @@ async function begin(events: number, withPeers: boolean) {
   const system = await System.create('page');
   await system.importTown(events, { follow: FOLLOW });
   const writeSide = await system.start('write-side');
-  const readSide = await system.start('read-side');
-  await readSide.ready();
+  await system.start('read-side');
   await system.built(events, BUILD_DEADLINE_MS);
   const gateway = await system.start('gateway');
   await gateway.ready();

@@ -13,7 +13,7 @@ import type { Reads } from './reads.js';
 import type { IssuedSession, Sessions, Viewer } from './sessions.js';
 import type { TimelineFeed } from './timelines/timeline-feed.js';
 
-/** Operations under way in a gateway, at the most, whatever they wait for; as many again may wait to begin. */
+/** Operations under way in a gateway, at the most, whatever they wait for, with those that wait to begin. */
 export const MOST_OPERATIONS = 2_000;
 /** While somebody has waited for this long to begin, who comes is refused: it would wait for longer, and so would all after it. */
 const MOST_WAIT_MS = 1_000;

@@ -346,8 +346,9 @@ export class Feed<Change, News extends Told> {
         { floor: isOfThisEpoch ? after.position : 0, fromTheFuture },
       );
     const { value, applied } = await (isOfThisEpoch ? replays.limit(begin) : begin());
-    // It was of a journal that is over by now.
-    if (reads.space.epoch !== epoch) return this.follow(consistency, id, after);
+    // It was of a journal that is over by now, or of a generation that is not the one that is read any more.
+    const { generation } = shardOf(definition.projection, id, reads.space);
+    if (reads.space.epoch !== epoch || generation !== shard.generation) return this.follow(consistency, id, after);
     const subscriber = new Subscriber<News>(id, epoch);
     subscriber.topics = new Set([own, ...value.members]);
     subscriber.last = { position: applied, index: LAST_INDEX };

@@ -1,5 +1,5 @@
 /**
- * A projection says which events change which keys, as Redis commands; nothing here reads. The shard runs them in order,
+ * A projection says which events change which keys, as Redis commands; nothing here reads, but for Lua that reads its own shard. The shard runs them in order,
  * in one script with the position, so they need only be harmless when run again after a failure in the middle.
  */
 import type { EventOf, EventType, JournalEntry } from '../shared/messages/event.js';

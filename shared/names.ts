@@ -10,7 +10,7 @@ export function natsNames(namespace: string) {
     commandsOfLane: (lane: number) => `${namespace}.commands.${lane}.>`,
     allCommands: `${namespace}.commands.>`,
 
-    /** The journal, as a stream; a new epoch has a new one. A message's sequence is its entry's position. */
+    /** The journal, as a stream; a new epoch has a new one. A message's sequence is its entry's position, or above it (decision 0003). */
     events: (epoch: string) => `${namespace}_EVENTS_${epoch}`,
     event: (epoch: string, type: string) => `${namespace}.events.${epoch}.${type}`,
     allEvents: (epoch: string) => `${namespace}.events.${epoch}.>`,
