@@ -27,6 +27,9 @@ export const unauthenticated = () => fault('UNAUTHENTICATED', 'Nobody is signed 
 
 export const overloaded = () => fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
 
+/** To all who come before a gateway has what it cannot do without. */
+export const NOT_YET = { status: 503, body: { errors: [fault('UNAVAILABLE', 'This gateway has only just begun.')] } };
+
 /** What a frame of a subscription is about has gone meanwhile, as a later frame will tell: this one is left out. */
 export class GoneMeanwhile extends Error {
   override name = 'GoneMeanwhile';

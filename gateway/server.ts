@@ -4,9 +4,10 @@ import fastifyCors from '@fastify/cors';
 import fastify from 'fastify';
 import { ConfigError, type settings } from '../shared/config.js';
 import { connectNats } from '../shared/jetstream.js';
+import { pause } from '../shared/follow.js';
 import type { Logger } from '../shared/log.js';
 import { connectRedis } from '../shared/redis.js';
-import { failOnConfigError, readiness, serveHealth, type Service } from '../shared/service.js';
+import { failOnConfigError, readiness, serveHealth, silentConnections, type Service } from '../shared/service.js';
 import { epochKey, shardName, shardsKey, type Space } from '../read-side/shard.js';
 import { liveGenerations, readControl } from '../read-side/control.js';
 import { allShards } from '../read-side/progress.js';
@@ -18,7 +19,7 @@ import { CommandSender } from './command-sender.js';
 import { CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
 import { Work, type Services } from './context.js';
 import { openDoors } from './doors.js';
-import { fault } from './errors.js';
+import { NOT_YET } from './errors.js';
 import { Feed } from './feed.js';
 import { serveHttp } from './http.js';
 import { serveIde } from './ide.js';
@@ -57,10 +58,17 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 120_000;
 const KEEP_ALIVE_MS = 72_000;
 const RETRY_MS = 250;
+/** One of several processes keeps the port closed until it is ready, or for so long: reads can go on without the read side, say. */
+const OPEN_DEADLINE_MS = 5_000;
 /** While it stops, between looks for connections that nobody uses any more. */
 const IDLE_MS = 50;
 
-export async function startGateway(config: GatewayConfig, log: Logger): Promise<Service> {
+/**
+ * @param tellWaiting for one of several processes: what it waits for before it opens the port, again and again, and nothing once it has.
+ *   Without this nobody else answers there, and it is open from the start
+ * @throws ConfigError
+ */
+export async function startGateway(config: GatewayConfig, log: Logger, tellWaiting?: (waitsFor: string[]) => void): Promise<Service> {
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
   const app = fastify({
     bodyLimit: MOST_BYTES_IN_A_BODY,
@@ -70,6 +78,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     connectionTimeout: SILENCE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
   });
+  const closeSilent = silentConnections(app.server);
   let waitsFor = (): string[] => [];
   app.get('/healthz', () => ({ alive: true }));
   app.get('/readyz', (_, reply) => {
@@ -94,10 +103,11 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   });
   const { redis } = redisConnection;
   // Until NATS is there, the port answers for nothing but that.
-  const notYet = fault('UNAVAILABLE', 'This gateway has only just begun, and waits for NATS.');
-  const waiting = await serveHealth({ waitsFor: () => ['NATS'] }, config.PORT, config.HOST, { status: 503, body: { errors: [notYet] } });
+  const withoutNats = { waitsFor: () => ['NATS'] };
+  const waiting = tellWaiting ? null : await serveHealth(withoutNats, config.PORT, { host: config.HOST, otherwise: NOT_YET });
+  tellWaiting?.(withoutNats.waitsFor());
   const nats = await connectNats(config.NATS_URL, 'gateway');
-  await waiting.close();
+  await waiting?.close();
 
   let space: Space | null = null;
   const left = new Set<string>();
@@ -200,7 +210,13 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     return waiting;
   };
 
+  const deadline = performance.now() + OPEN_DEADLINE_MS;
+  for (let waiting = waitsFor(); tellWaiting && waiting.length > 0 && performance.now() < deadline; waiting = waitsFor()) {
+    tellWaiting(waiting);
+    await pause(RETRY_MS);
+  }
   const closeDoors = await openDoors(app, config.PORT, config.HOST);
+  tellWaiting?.([]);
 
   return {
     waitsFor: () => waitsFor(),
@@ -210,7 +226,10 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       await websocket.stop();
       streams.stop();
       // A connection that is busy now would be kept for its next request.
-      const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_MS);
+      const idle = setInterval(() => {
+        app.server.closeIdleConnections();
+        closeSilent();
+      }, IDLE_MS);
       await Promise.all([app.close(), othersGone]);
       clearInterval(idle);
       await http.stop();

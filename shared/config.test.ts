@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, readConfig, settings } from './config.js';
 
@@ -33,6 +33,7 @@ describe('settings', () => {
       PORT: 4_000,
       HOST: '0.0.0.0',
       HEALTH_PORT: 4_001,
+      GATEWAY_PROCESSES: Math.max(1, Math.floor(availableParallelism() / 4)),
       LOG_LEVEL: 'info',
       LANES: 16,
       SHARDS: 8,

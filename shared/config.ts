@@ -2,7 +2,7 @@
  * Settings come from the environment and are checked once, at the start of a process: a missing or contradictory one
  * stops the start with one clear line that names every fault, before anything is connected to.
  */
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -43,6 +43,8 @@ export const settings = {
   PORT: port.default(4000),
   HOST: z.string().min(1).default('0.0.0.0'),
   HEALTH_PORT: port,
+  /** In how many processes a gateway runs, at one port. If nothing is said, one for each four cores (on Linux): the rest is for all else. */
+  GATEWAY_PROCESSES: count(1, 64, process.platform === 'linux' ? Math.max(1, Math.floor(availableParallelism() / 4)) : 1),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   LANES,
   SHARDS,

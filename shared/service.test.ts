@@ -1,11 +1,13 @@
+import { once } from 'node:events';
 import { Agent, request } from 'node:http';
+import { connect } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { serveHealth } from './service.js';
 
 describe('the health of a service', () => {
   it('is told: that it lives, and whether it is ready or what it waits for', async () => {
     const waitsFor = ['MySQL'];
-    const health = await serveHealth({ waitsFor: () => waitsFor }, 0, '127.0.0.1');
+    const health = await serveHealth({ waitsFor: () => waitsFor }, 0, { host: '127.0.0.1' });
     const ask = async (path: string) => {
       const response = await fetch(`http://127.0.0.1:${health.port}${path}`);
       return [response.status, (await response.json()) as unknown];
@@ -24,7 +26,7 @@ describe('the health of a service', () => {
       void health.close().then(closed.resolve); // In the middle of a request.
       return [];
     };
-    const health = await serveHealth({ waitsFor }, 0, '127.0.0.1');
+    const health = await serveHealth({ waitsFor }, 0, { host: '127.0.0.1' });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const ask = () =>
       new Promise((resolve) => {
@@ -37,5 +39,16 @@ describe('the health of a service', () => {
     expect(await ask()).toBe('refused');
     await closed.promise;
     agent.destroy();
+  });
+
+  it('can be closed while somebody keeps a connection on which nothing was said', async () => {
+    const health = await serveHealth({ waitsFor: () => [] }, 0, { host: '127.0.0.1' });
+    const silent = connect(health.port, '127.0.0.1');
+    const gone = once(silent, 'close');
+    // Taken on after the silent one.
+    await once(silent, 'connect');
+    await fetch(`http://127.0.0.1:${health.port}/healthz`);
+    await health.close();
+    await gone;
   });
 });

@@ -1,6 +1,6 @@
 /** What every service's `main.ts` does: check, start, answer for its health, and leave in order. */
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { ConfigError } from './config.js';
 import type { Logger } from './log.js';
 
@@ -73,6 +73,20 @@ export const readiness = (service: Pick<Service, 'waitsFor'>) => {
   return { status: waitsFor.length === 0 ? 200 : 503, body: { ready: waitsFor.length === 0, waitsFor } };
 };
 
+/**
+ * A server that closes waits for connections on which nothing has come yet (browsers open some in advance): Node takes them neither for idle
+ * nor for busy. https://github.com/nodejs/node/issues/63452
+ * @returns what closes them
+ */
+export function silentConnections(server: Server): () => void {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => sockets.add(socket.once('close', () => sockets.delete(socket))));
+
+  return () => {
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+  };
+}
+
 interface HealthAnswer {
   status: number;
   body: unknown;
@@ -84,24 +98,36 @@ const NOT_FOUND: HealthAnswer = { status: 404, body: { error: 'There are /health
  * `/healthz` (the process answers) and `/readyz` (it does its work, or says what it waits for), for services without a
  * public port, and for one that cannot open its own yet.
  * @param otherwise what is answered to everything else
+ * @param isShared with others who open the port so
  * @throws ConfigError when the port is taken
  */
-export async function serveHealth(service: Pick<Service, 'waitsFor'>, port: number, host = '0.0.0.0', otherwise: HealthAnswer = NOT_FOUND) {
+export async function serveHealth(
+  service: Pick<Service, 'waitsFor'>,
+  port: number,
+  { host = '0.0.0.0', otherwise = NOT_FOUND, isShared = false }: { host?: string; otherwise?: HealthAnswer; isShared?: boolean } = {},
+) {
   const server = createServer((request, response) => {
     const { status, body } =
       request.url === '/healthz' ? { status: 200, body: { alive: true } } : request.url === '/readyz' ? readiness(service) : otherwise;
     // Who kept the connection, and went on asking, would keep this server from closing.
     response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body));
   });
+  const closeSilent = silentConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new ConfigError(`port ${port} is in use`) : error);
+      if (error.code === 'EADDRINUSE') reject(new ConfigError(`port ${port} is in use`));
+      else if (error.code === 'ENOTSUP' && isShared) reject(new ConfigError('on this system several processes cannot share a port'));
+      else reject(error);
     });
-    server.listen(port, host, resolve);
+    server.listen({ port, host, reusePort: isShared }, resolve);
   });
 
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        closeSilent();
+      }),
   };
 }

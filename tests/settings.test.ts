@@ -55,6 +55,7 @@ describe('a service', () => {
     ['read-side', { SHARDS: '4' }, 'SHARDS=8'],
     ['gateway', { LANES: '8' }, 'lanes=16'],
     ['gateway', { SHARDS: '4' }, 'SHARDS=8'],
+    ['gateway', { SHARDS: '4', GATEWAY_PROCESSES: '3' }, 'SHARDS=8'],
   ] as const)('(%s) with %j, where the others have more, says so in one line', async (name, settings, fault) => {
     const port = String(await freePort());
     const all = {
@@ -71,8 +72,9 @@ describe('a service', () => {
     expect(said).toContain(fault);
   });
 
-  it('whose port is taken says so in one line', async () => {
+  it.each(['1', '3'])('whose port is taken says so in one line (of %s processes)', async (GATEWAY_PROCESSES) => {
     const taken = {
+      GATEWAY_PROCESSES,
       ...system.env,
       SIGNING_KEY: 'a key for tests that is long enough',
       PORT: String(system.gateways[0]!.port),

@@ -566,6 +566,7 @@ describe('a gateway that is stopped', () => {
     await live.result('1');
     const deaf = await deafSocket(gateway!.port);
     const refused = await halfOpenSocket(gateway!.port);
+    const silent = await silentSocket(gateway!.port);
     const start = performance.now();
 
     expect(await gateway!.stop('SIGTERM')).toBe(0);
@@ -573,6 +574,7 @@ describe('a gateway that is stopped', () => {
     for (const socket of [idle, live]) expect(await socket.closed).toEqual({ code: 1001, reason: 'Going away' });
     deaf.destroy();
     refused.destroy();
+    silent.destroy();
   });
 });
 
@@ -610,6 +612,15 @@ async function halfOpenSocket(port: number): Promise<Socket> {
   socket.write(handshake('/nowhere'));
   const [answer] = (await once(socket, 'data')) as [Buffer];
   if (!answer.toString().startsWith('HTTP/1.1 404')) throw new Error(answer.toString());
+
+  return socket;
+}
+
+/** On which nothing is ever said. */
+async function silentSocket(port: number): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1' });
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
 
   return socket;
 }
