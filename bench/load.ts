@@ -14,7 +14,7 @@ import { town } from './town.js';
 
 const EVENTS = isQuick ? 5_000 : 50_000;
 const SESSIONS = 400;
-const SECONDS = isQuick ? 8 : 60;
+const SECONDS = isQuick ? 5 : 60;
 const RATE = Number(process.env['LOAD_RATE'] ?? 250);
 const READS_A_WRITE = 65;
 const SEED = 1;

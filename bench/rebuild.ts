@@ -15,7 +15,7 @@ import { natsNames } from '../shared/names.js';
 import { isQuick, percentile, required, table, type Comparison } from './figures.js';
 import { System, until } from './system.js';
 
-const EVENTS = Number(process.env['REBUILD_EVENTS'] ?? (isQuick ? 30_000 : 1_000_000));
+const EVENTS = Number(process.env['REBUILD_EVENTS'] ?? (isQuick ? 20_000 : 1_000_000));
 const FOLLOW = Number(process.env['REBUILD_FOLLOW'] ?? 22);
 /** Bare writes that are sent at once, and messages that are read. */
 const AT_ONCE = 1_000;

@@ -8,9 +8,9 @@ import { MeasuredProcess } from './processes.js';
 import { signUp } from './sign-up.js';
 import { System, type ServiceName } from './system.js';
 
-const STARTS = isQuick ? 3 : 7;
+const STARTS = isQuick ? 1 : 7;
 const CLIENTS = 64;
-const SECONDS = isQuick ? 5 : 20;
+const SECONDS = isQuick ? 3 : 20;
 const SAMPLE_MS = 500;
 const MIB = 1024 * 1024;
 const NAMES: ServiceName[] = ['write-side', 'read-side', 'gateway'];
