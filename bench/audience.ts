@@ -82,7 +82,6 @@ export class Stage {
       PORT: String(port),
       HOST: '127.0.0.1',
       LOG_LEVEL: 'error',
-      GATEWAY_PROCESSES: '1',
       SIGNING_KEY: process.env['SIGNING_KEY'] || randomBytes(32).toString('hex'),
     });
     const bare = new MeasuredProcess('bench/bare-server.ts');

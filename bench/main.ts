@@ -31,6 +31,9 @@ const comparing: Record<string, () => Promise<Comparison[]>> = {
 /** What they tell has no aim. */
 const telling: Record<string, () => Promise<void>> = { 'token-read': tokenRead, live, overload, services };
 
+// Each server in one process, whatever it would do by itself: as the peers, and so that what is measured of it is all of it.
+process.env['GATEWAY_PROCESSES'] = '1';
+
 const named = process.argv.slice(2).filter((name) => !name.startsWith('-'));
 const all = [...Object.keys(comparing), ...Object.keys(telling)];
 const unknown = named.find((name) => !all.includes(name));

@@ -38,7 +38,6 @@ export async function overload(): Promise<void> {
     NAMESPACE: database,
     HOST: '127.0.0.1',
     LOG_LEVEL: 'error',
-    GATEWAY_PROCESSES: '1',
     SIGNING_KEY: randomBytes(32).toString('hex'),
   };
   const ports = { gateway: await freePort(), 'write-side': await freePort(), 'read-side': await freePort() };

@@ -50,8 +50,6 @@ export class System {
       SHARDS: String(SHARDS),
       HOST: '127.0.0.1',
       LOG_LEVEL: 'error',
-      // As the peers have.
-      GATEWAY_PROCESSES: '1',
       SIGNING_KEY: randomBytes(32).toString('hex'),
       MAIL_FOLDER: join(tmpdir(), namespace),
       ...settings,

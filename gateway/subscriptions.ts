@@ -214,7 +214,7 @@ export class Subscriptions {
     if (known && known.begunAt >= shown.at) return known.executed;
     const begunAt = performance.now();
     const executed = run();
-    if (!known && !this.hasRoom()) return executed;
+    if (!known && !this.makeRoom()) return executed;
     this.sharedCount += known ? 0 : 1;
     ofFrame.set(shape, { begunAt, executed });
     const forget = () => {
@@ -229,8 +229,8 @@ export class Subscriptions {
     return executed;
   }
 
-  /** Makes it by leaving frames, unless the newest alone has so many: that is the one that is asked about. */
-  private hasRoom(): boolean {
+  /** By leaving the oldest frames. @returns whether there is room: the newest, which is the one that is asked about, may have taken all of it */
+  private makeRoom(): boolean {
     while (this.sharedCount >= MOST_SHARED && this.shared.size > 1) this.shared.pop();
 
     return this.sharedCount < MOST_SHARED;

@@ -17,5 +17,7 @@ export default async function globalSetup() {
   process.env['TEST_BUILD'] = built;
   // Each process that tests start finds what the one before it has compiled.
   process.env['NODE_COMPILE_CACHE'] = join(dataDir, 'compiled');
+  // However many cores there are: a test kills, or stops, the one process that it has started. (tests/workers has several.)
+  process.env['GATEWAY_PROCESSES'] = '1';
   globalThis.testStack = { stack, dataDir };
 }

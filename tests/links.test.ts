@@ -56,7 +56,6 @@ afterEach(() => proxies.forEach((proxy) => proxy.heal()));
 async function startVictim(name: ServiceName, servers: Server[]): Promise<Victim> {
   const links: Victim['links'] = {};
   const env: NodeJS.ProcessEnv = { ...process.env, NODE_OPTIONS: '', ...system.env, SIGNING_KEY, MAIL_FOLDER: system.mailFolder };
-  env.GATEWAY_PROCESSES = '1';
   for (const server of servers) {
     const variable = { mysql: 'MYSQL_URL', nats: 'NATS_URL', redis: 'REDIS_URL' }[server];
     const url = new URL(env[variable]!);

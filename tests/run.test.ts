@@ -250,7 +250,7 @@ interface Start {
 function start(command: string, settings: Record<string, string> = {}): Start {
   const child = spawn('/bin/sh', ['-c', command], {
     cwd: root,
-    env: { ...outerEnvironment(), CHEEPER_DATA: dataDir, PORT: String(port), GATEWAY_PROCESSES: '1', ...settings },
+    env: { ...outerEnvironment(), CHEEPER_DATA: dataDir, PORT: String(port), ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const result: Start = { pid: child.pid!, output: '', exitCode: once(child, 'close').then(([code]) => code as number | null) };

@@ -138,7 +138,7 @@ export async function startSystem({
     for (let i = 0; i < count; i++) {
       const port = await freePort();
       const ports = name === 'gateway' ? { PORT: String(port), HOST: '127.0.0.1' } : { HEALTH_PORT: String(port) };
-      const given = { ...PATIENT, GATEWAY_PROCESSES: '1', SIGNING_KEY, MAIL_FOLDER: mailFolder, ...ports, ...env };
+      const given = { ...PATIENT, SIGNING_KEY, MAIL_FOLDER: mailFolder, ...ports, ...env };
       const own = { ...process.env, NODE_OPTIONS: '', ...shared, ...given };
       const service = new ServiceProcess(name, port, own, join(logs, `${name}-${i}.log`));
       service.start();

@@ -1,5 +1,5 @@
 /** A gateway in several processes: to its clients any number of gateways at one port, to who runs it one process. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { json } from 'node:stream/consumers';
@@ -26,8 +26,11 @@ const workers = () =>
   readFileSync(`/proc/${gateway.pid}/task/${gateway.pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 /** (One that has ended may be listed until somebody asks what became of it.) */
 const isThere = (pid: number) => {
-  const stat = `/proc/${pid}/stat`;
-  return existsSync(stat) && !readFileSync(stat, 'utf8').includes(') Z ');
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  } catch {
+    return false; // There is no such process any more.
+  }
 };
 
 /** Each says so once it has opened the port. */

@@ -216,16 +216,7 @@ export class Cluster {
           urls[url] = own[url].replace(`:${stack.port(server)}`, `:${proxy.port}`);
         }
         const ports = name === 'gateway' ? { PORT: String(port), HOST: '127.0.0.1' } : { HEALTH_PORT: String(port) };
-        const settings = {
-          GATEWAY_PROCESSES: '1',
-          SIGNING_KEY,
-          ACCESS_TOKEN_HOURS,
-          MAIL_FOLDER: mailFolder,
-          NAMESPACE: namespace,
-          ...urls,
-          ...ports,
-          ...env,
-        };
+        const settings = { SIGNING_KEY, ACCESS_TOKEN_HOURS, MAIL_FOLDER: mailFolder, NAMESPACE: namespace, ...urls, ...ports, ...env };
         const whole = { ...process.env, NODE_OPTIONS: '', ...settings };
         services.push(new Service(name, label, port, links, build, whole, folder));
       }
