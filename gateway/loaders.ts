@@ -1,6 +1,7 @@
 /**
  * Loaders of rows, one set an operation: what the resolvers of one level ask for goes out together, as one read a shard (and with what
  * other operations ask for at that moment, see row-reads.ts), all of them in one round trip, and only what is selected is asked for.
+ * A list knows all its ids at once, and asks for them without a promise for each.
  *
  * A row is at least as new as its `floor` demands (the position of the list that it stands in), so rows are loaded under
  * (id, floor, what is selected), and never taken from what was loaded for an older list.
@@ -16,22 +17,23 @@ import type { Consistency } from './consistency.js';
 import type { Reads } from './reads.js';
 import type { ReadRows, RowReads } from './row-reads.js';
 
-/** A row, the position from which on what is read for it must be, and the one that it was read at itself. */
-type Loaded<Row> = Row & { floor: number; applied: number };
-
 /** What a look for a row has found. */
 export interface Found<Row> {
-  /** Null when it is not there, or no longer. */
-  row: Loaded<Row> | null;
-  /** As of which position that is. */
+  /** Null when it is not there, or no longer. It may be another operation's too. */
+  row: Row | null;
+  /** Whether the viewer likes it, or follows them: null when nobody is signed in, or nobody asked. */
+  isFlagged: boolean | null;
+  /** The position from which on what is read for it must be. */
+  floor: number;
+  /** As of which position it was read itself. */
   applied: number;
 }
 
-/** As the viewer sees it: null when nobody is signed in, or nobody asked. */
-type ShownAuthor = AuthorRow & { isFollowedByViewer: boolean | null };
-type ShownCheep = CheepRow & { likedByViewer: boolean | null };
-export type LoadedAuthor = Loaded<ShownAuthor>;
-export type LoadedCheep = Loaded<ShownCheep>;
+/** One that is there. */
+export type Loaded<Row> = Found<Row> & { row: Row };
+export const isThere = <Row>(found: Found<Row>): found is Loaded<Row> => found.row !== null;
+export type LoadedAuthor = Loaded<AuthorRow>;
+export type LoadedCheep = Loaded<CheepRow>;
 
 interface Key<Count extends string> {
   id: string;
@@ -69,87 +71,137 @@ const authorSelected = selectedOf(AUTHOR_COUNTS, IS_FOLLOWED);
 const cheepSelected = selectedOf(CHEEP_COUNTS, IS_LIKED);
 
 export class Loaders {
-  private readonly authors;
-  private readonly cheeps;
+  private readonly authors: RowLoader<AuthorRow, AuthorCount>;
+  private readonly cheeps: RowLoader<CheepRow, CheepCount>;
 
   constructor(reads: Reads, consistency: Consistency, viewerId: () => string | null) {
-    this.authors = rowLoader<AuthorRow, AuthorCount, ShownAuthor>(reads, consistency, viewerId, {
-      shardOf: authorShard,
-      read: readAuthors,
-      together: reads.authors,
-      show: (row, isFollowedByViewer) => ({ ...row, isFollowedByViewer }),
-    });
-    this.cheeps = rowLoader<CheepRow, CheepCount, ShownCheep>(reads, consistency, viewerId, {
-      shardOf: cheepShard,
-      read: readCheeps,
-      together: reads.cheeps,
-      show: (row, likedByViewer) => ({ ...row, likedByViewer }),
-    });
+    const of = { reads, consistency, viewerId };
+    this.authors = new RowLoader({ ...of, shardOf: authorShard, read: readAuthors, together: reads.authors });
+    this.cheeps = new RowLoader({ ...of, shardOf: cheepShard, read: readCheeps, together: reads.cheeps });
   }
 
   /** The author with this id, as of `floor` or later. */
-  findAuthor(id: string, floor: number, names: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<ShownAuthor>> {
-    return this.authors.load({ id, floor, selected: authorSelected(names), lists });
+  findAuthor(id: string, floor: number, names: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<AuthorRow>> {
+    return this.authors.find({ id, floor, selected: authorSelected(names), lists });
   }
 
   /** The live cheep with this id, as of `floor` or later. */
-  findCheep(id: string, floor: number, names: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<ShownCheep>> {
-    return this.cheeps.load({ id, floor, selected: cheepSelected(names), lists });
+  findCheep(id: string, floor: number, names: ReadonlySet<string>, lists: ListRequest[] = []): Promise<Found<CheepRow>> {
+    return this.cheeps.find({ id, floor, selected: cheepSelected(names), lists });
+  }
+
+  /** As `findAuthor`, of all authors of a list. */
+  findAuthors(ids: readonly string[], floor: number, names: ReadonlySet<string>): Promise<FoundById<AuthorRow>> {
+    return this.authors.findAll(ids, floor, authorSelected(names));
+  }
+
+  /** As `findCheep`, of all cheeps of a list. */
+  findCheeps(ids: readonly string[], floor: number, names: ReadonlySet<string>): Promise<FoundById<CheepRow>> {
+    return this.cheeps.findAll(ids, floor, cheepSelected(names));
   }
 }
 
-interface Kind<Row, Count extends string, Shown> {
+/** What was found, or what kept it from being found. */
+export type FoundById<Row> = ReadonlyMap<string, Found<Row> | Error>;
+
+interface Kind<Row, Count extends string> {
+  reads: Reads;
+  consistency: Consistency;
+  viewerId: () => string | null;
   shardOf: (id: string, space: Space) => Shard;
   read: ReadRows<Row, Count>;
   together: RowReads<Row, Count>;
-  show: (row: Row, isFlagged: boolean | null) => Shown;
 }
 
-function rowLoader<Row, Count extends string, Shown>(
-  reads: Reads,
-  consistency: Consistency,
-  viewerId: () => string | null,
-  { shardOf, read, together, show }: Kind<Row, Count, Shown>,
-) {
-  return new DataLoader<Key<Count>, Found<Shown>, string>(
-    async (keys) => {
-      const { space } = reads;
-      const byShard = Map.groupBy(keys, ({ id }) => partOf(id, space.shards));
-      const results = new Map<Key<Count>, Found<Shown> | Error>();
-      await Promise.all(
-        [...byShard.values()].map(async (group) => {
-          const ids = [...new Set(group.map(({ id }) => id))];
-          const [{ selected: first }] = group as [Key<Count>];
-          const isSame = group.every(({ selected }) => selected === first);
-          const counts = isSame ? first.counts : new Set(group.flatMap(({ selected }) => [...selected.counts]));
-          const viewer = group.some(({ selected }) => selected.hasFlag) ? viewerId() : null;
-          const lists = new Map<string, ListRequest[]>();
-          for (const key of group) if (key.lists.length > 0) lists.set(key.id, [...(lists.get(key.id) ?? []), ...key.lists]);
-          const floor = Math.max(...group.map((key) => key.floor));
-          const shard = shardOf(ids[0]!, space);
-          try {
-            const isBase = group.some((key) => key.floor === 0);
-            const run = (redis: Redis, at: Space) =>
-              lists.size === 0
-                ? together.read(redis, at, shard, { ids, counts, viewerId: viewer })
-                : read(redis, at, shard, { ids, counts, viewers: new Map(viewer === null ? [] : [[viewer, ids]]), lists });
-            const { value, applied } = await reads.read(consistency, shard, run, { floor, isBase });
-            for (const key of group) {
-              const row = value.rows.get(key.id);
-              const isFlagged = viewer === null ? null : value.isFlagged(viewer, key.id);
-              results.set(key, { row: row ? { ...show(row, isFlagged), floor: key.floor, applied } : null, applied });
-            }
-          } catch (error) {
-            // One shard's trouble is the trouble of those who asked it; the others have their rows.
-            for (const key of group) results.set(key, error as Error);
-          }
-        }),
-      );
+class RowLoader<Row, Count extends string> {
+  private readonly ones = new DataLoader<Key<Count>, Found<Row>, string>((keys) => this.load(keys), {
+    cacheKeyFn: ({ id, floor, selected, lists }) => `${id}/${floor}/${selected.text}${lists.map((list) => `/${listKey(list)}`).join('')}`,
+  });
 
-      return keys.map((key) => results.get(key)!);
-    },
+  constructor(private readonly kind: Kind<Row, Count>) {}
+
+  find(key: Key<Count>): Promise<Found<Row>> {
+    return this.ones.load(key);
+  }
+
+  async findAll(ids: readonly string[], floor: number, { counts, hasFlag }: Selected<Count>): Promise<FoundById<Row>> {
+    const asked = { counts, hasFlag, floor, isBase: floor === 0 };
+    const found = new Map<string, Found<Row> | Error>();
+    await this.eachShard(
+      ids,
+      (id) => id,
+      async (group) => {
+        const foundOf = await this.look(group, asked);
+        for (const id of group) found.set(id, foundOf(id, floor));
+      },
+    );
+
+    return found;
+  }
+
+  private async load(keys: readonly Key<Count>[]): Promise<(Found<Row> | Error)[]> {
+    const results = new Map<Key<Count>, Found<Row> | Error>();
+    await this.eachShard(
+      keys,
+      ({ id }) => id,
+      async (group) => {
+        const [{ selected: first }] = group as [Key<Count>];
+        const isSame = group.every(({ selected }) => selected === first);
+        const lists = new Map<string, ListRequest[]>();
+        for (const key of group) if (key.lists.length > 0) lists.set(key.id, [...(lists.get(key.id) ?? []), ...key.lists]);
+        const foundOf = await this.look([...new Set(group.map(({ id }) => id))], {
+          counts: isSame ? first.counts : new Set(group.flatMap(({ selected }) => [...selected.counts])),
+          hasFlag: group.some(({ selected }) => selected.hasFlag),
+          lists,
+          floor: Math.max(...group.map((key) => key.floor)),
+          isBase: group.some((key) => key.floor === 0),
+        });
+        for (const key of group) results.set(key, foundOf(key.id, key.floor));
+      },
+    );
+
+    return keys.map((key) => results.get(key)!);
+  }
+
+  private async eachShard<Item>(items: readonly Item[], idOf: (item: Item) => string, run: (group: Item[]) => Promise<void>) {
+    const { shards } = this.kind.reads.space;
+    await Promise.all([...Map.groupBy(items, (item) => partOf(idOf(item), shards)).values()].map(run));
+  }
+
+  /** Rows of one shard. Its trouble is the trouble of those who asked it; the others have theirs. */
+  private async look(
+    ids: string[],
     {
-      cacheKeyFn: ({ id, floor, selected, lists }) => `${id}/${floor}/${selected.text}${lists.map((list) => `/${listKey(list)}`).join('')}`,
+      counts,
+      hasFlag,
+      lists,
+      floor,
+      isBase,
+    }: Omit<Selected<Count>, 'text'> & {
+      lists?: ReadonlyMap<string, ListRequest[]>;
+      floor: number;
+      isBase: boolean;
     },
-  );
+  ): Promise<(id: string, floor: number) => Found<Row> | Error> {
+    const { reads, consistency, viewerId, shardOf, read, together } = this.kind;
+    const { space } = reads;
+    const viewer = hasFlag ? viewerId() : null;
+    const shard = shardOf(ids[0]!, space);
+    const run = (redis: Redis, at: Space) =>
+      lists && lists.size > 0
+        ? read(redis, at, shard, { ids, counts, viewers: new Map(viewer === null ? [] : [[viewer, ids]]), lists })
+        : together.read(redis, at, shard, { ids, counts, viewerId: viewer });
+    try {
+      const { value, applied } = await reads.read(consistency, shard, run, { floor, isBase });
+
+      return (id, its) => ({
+        row: value.rows.get(id) ?? null,
+        isFlagged: viewer === null ? null : value.isFlagged(viewer, id),
+        floor: its,
+        applied,
+      });
+    } catch (error) {
+      return () => error as Error;
+    }
+  }
 }

@@ -7,6 +7,7 @@ import type { Consistency } from './consistency.js';
 import type { Context } from './context.js';
 import { BadTokenError, decode, encode } from '../shared/token.js';
 import { fault } from './errors.js';
+import type { FoundById, Loaded } from './loaders.js';
 import { selectedAt, selectedFields, selectionsOf } from './selection.js';
 
 const MOST_ON_A_PAGE = 100;
@@ -41,19 +42,17 @@ export class PageInfo {
   position!: string;
 }
 
-/** An item of a list, where it stands, and its row. */
-export interface Listed<Row> {
+/** An item of a list, where it stands, and what is shown of it. */
+export interface Listed<Node> {
   id: string;
-  cursor: string;
-  /** What is read for it is as of any position from here on: that of the list. */
-  floor: number;
+  readonly cursor: string;
   /** Null when neither `nodes` nor `edges { node }` was selected: then nothing was loaded. */
-  row: Row | null;
+  node: Node | null;
 }
 
 /** What a connection's resolvers work on. */
-export interface ListedPage<Row> {
-  items: Listed<Row>[];
+export interface ListedPage<Node> {
+  items: Listed<Node>[];
   pageInfo: PageInfo;
   totalCount: number;
   /** The position that all of it is as of; its rows may be newer. */
@@ -131,18 +130,20 @@ const MOST_TRIES = 5;
  * list is read again, as of that deletion at least: there the item is gone from the list too, and the page is exact again, at a
  * newer position. What is not about pages of ids uses it directly, as notifications do:
  *
- *     const cheepFields = selectedAt(info, ['nodes', 'cheep'], ['edges', 'node', 'cheep']) ?? new Set();
+ *     const cheepFields = selectedAt(info, 'nodes.cheep', 'edges.node.cheep') ?? new Set();
  *     const { value, applied, rows } = await readExactly(
  *       consistency,
  *       (floor) => reads.read(consistency, shard, (redis, space) => readNotifications(redis, space, …), { floor, isBase: false }),
  *       (list) => list.items,
- *       (item, floor) => context.loaders.findCheep(item.cheepId, floor, cheepFields),
+ *       ({ cheepId }) => cheepId,
+ *       (ids, floor) => context.loaders.findCheeps(ids, floor, cheepFields),
  *     );
  *
  * @param consistency hears which list stands: the answer is as of that one, not as of those that were read in vain
  * @param read the list, as of `floor` or later; it must not be a base (see `ReadOptions`)
  * @param itemsOf those items of it that have a row to be found
- * @param find an item's row, as of `floor` or later; null for a row that nobody asked for
+ * @param idOf an item's row
+ * @param find rows, as of `floor` or later; null for rows that nobody asked for
  * @returns the list, its position, and `rows` in the order of the items; null when there was no `find`
  * @throws NOT_CAUGHT_UP also when rows went away each time that it was tried
  */
@@ -150,21 +151,28 @@ export async function readExactly<List, Item, Row>(
   consistency: Consistency,
   read: (floor: number) => Promise<ReadList<List>>,
   itemsOf: (list: List) => Item[],
-  find: ((item: Item, floor: number) => Promise<{ row: Row | null; applied: number }>) | null,
-): Promise<ReadList<List> & { rows: Row[] | null }> {
+  idOf: (item: Item) => string,
+  find: ((ids: string[], floor: number) => Promise<FoundById<Row>>) | null,
+): Promise<ReadList<List> & { rows: Loaded<Row>[] | null }> {
   let floor = 0;
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     const list = await read(floor);
-    const stands = (rows: Row[] | null) => {
+    const stands = (rows: Loaded<Row>[] | null) => {
       consistency.saw(list.applied, 0, true);
 
       return { ...list, rows };
     };
     if (!find) return stands(null);
     const items = itemsOf(list.value);
-    const found = await Promise.all(items.map((item) => find(item, list.applied)));
+    const byId = await find(items.map(idOf), list.applied);
+    const found = items.map((item) => {
+      const one = byId.get(idOf(item))!;
+      if (one instanceof Error) throw one;
+
+      return one;
+    });
     const gone = found.filter(({ row }) => row === null);
-    if (gone.length === 0) return stands(found.map(({ row }) => row!));
+    if (gone.length === 0) return stands(found as Loaded<Row>[]);
     const ghost = found.findIndex(({ row, applied }) => row === null && applied <= list.applied);
     // An epoch that ends between the two reads looks like that for a moment; what stays so is a bug.
     if (ghost !== -1 && tries === MOST_TRIES - 1) {
@@ -179,30 +187,40 @@ export async function readExactly<List, Item, Row>(
  * A page of a connection, with the rows of its items if `nodes` or `edges { node }` is selected: see `readExactly`.
  * @param info of the connection's field
  * @param read the page, as of `floor` or later
- * @param find `context.loaders.findCheep`, say: an item's row, with what is selected of it
+ * @param find `context.loaders.findCheeps`, say: the rows of items, with what is selected of them
+ * @param show what they are shown as, in their order
  * @throws as `readExactly`
  */
-export async function exactPage<Row>(
+export async function exactPage<Row, Node>(
   { consistency }: Context,
   info: GraphQLResolveInfo,
   request: PageRequest,
   read: (floor: number) => Promise<ReadList<Page>>,
-  find: (id: string, floor: number, selected: ReadonlySet<string>) => Promise<{ row: Row | null; applied: number }>,
-): Promise<ListedPage<Row>> {
-  const selected = selectedAt(info, ['nodes'], ['edges', 'node']);
+  find: (ids: string[], floor: number, selected: ReadonlySet<string>) => Promise<FoundById<Row>>,
+  show: (rows: Loaded<Row>[], floor: number) => Node[] | Promise<Node[]>,
+): Promise<ListedPage<Node>> {
+  const selected = selectedAt(info, 'nodes', 'edges.node');
   const { value, applied, rows } = await readExactly(
     consistency,
     read,
     (page) => page.items,
-    selected && (({ id }, floor) => find(id, floor, selected)),
+    ({ id }) => id,
+    selected && ((ids, floor) => find(ids, floor, selected)),
   );
 
-  return listedPage(value, request, applied, rows);
+  return listedPage(value, request, applied, rows && (await show(rows, applied)));
 }
 
-/** @param rows those of the page's items, in their order; null when nothing was loaded */
-export function listedPage<Row>(page: Page, request: PageRequest, applied: number, rows: Row[] | null): ListedPage<Row> {
-  const items = page.items.map(({ id, position }, i) => ({ id, cursor: cursorAt(position), floor: applied, row: rows?.[i] ?? null }));
+/** @param nodes those of the page's items, in their order; null when nothing was loaded */
+export function listedPage<Node>(page: Page, request: PageRequest, applied: number, nodes: Node[] | null): ListedPage<Node> {
+  const items = page.items.map(({ id, position }, i) => ({
+    id,
+    // Most who ask for a page ask for the last one's alone.
+    get cursor() {
+      return cursorAt(position);
+    },
+    node: nodes?.[i] ?? null,
+  }));
 
   return { items, pageInfo: pageInfo(items, page.hasNextPage, request, applied), totalCount: page.totalCount, applied };
 }
@@ -221,9 +239,9 @@ export function pageInfo(items: { cursor: string }[], hasNextPage: boolean, { af
   });
 }
 
-/** The row of an item whose node is selected, and was loaded for that. */
-export function rowOf<Row>({ id, row }: Listed<Row>): Row {
-  if (row === null) throw new Error(`the row of ${id} was not loaded: neither \`nodes\` nor \`edges { node }\` seemed to be selected`);
+/** The node of an item, which is selected, and was loaded for that. */
+export function nodeOf<Node>({ id, node }: Listed<Node>): Node {
+  if (node === null) throw new Error(`the row of ${id} was not loaded: neither \`nodes\` nor \`edges { node }\` seemed to be selected`);
 
-  return row;
+  return node;
 }

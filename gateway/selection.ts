@@ -28,19 +28,27 @@ export function selectionsOf(info: GraphQLResolveInfo, name: string): readonly F
   return setsBelow(info.fieldNodes).flatMap((set) => fieldsOf(set, info.fragments).get(name) ?? []);
 }
 
-/**
- * The names of the fields that are selected at the end of any of these paths below this field (`['edges', 'node']`, say), all
- * together; null when none of the paths is selected.
- */
-export function selectedAt(info: GraphQLResolveInfo, ...paths: string[][]): ReadonlySet<string> | null {
-  const ends = paths.flatMap((path) =>
-    path.reduce(
-      (sets, name) => setsBelow(sets.flatMap((set) => fieldsOf(set, info.fragments).get(name) ?? [])),
-      setsBelow(info.fieldNodes),
-    ),
-  );
+const namesAt = new WeakMap<readonly FieldNode[], Map<string, ReadonlySet<string> | null>>();
 
-  return ends.length > 0 ? namesIn(ends, info.fragments) : null;
+/**
+ * The names of the fields that are selected at the end of any of these paths below this field (`edges.node`, say), all
+ * together; null when none of the paths is selected. The same set for the same field.
+ */
+export function selectedAt({ fieldNodes, fragments }: GraphQLResolveInfo, ...paths: string[]): ReadonlySet<string> | null {
+  const known = namesAt.get(fieldNodes) ?? new Map<string, ReadonlySet<string> | null>();
+  if (known.size === 0) namesAt.set(fieldNodes, known);
+  const asked = paths.join();
+  let names = known.get(asked);
+  if (names !== undefined) return names;
+  const ends = paths.flatMap((path) =>
+    path
+      .split('.')
+      .reduce((sets, name) => setsBelow(sets.flatMap((set) => fieldsOf(set, fragments).get(name) ?? [])), setsBelow(fieldNodes)),
+  );
+  names = ends.length > 0 ? namesIn(ends, fragments) : null;
+  known.set(asked, names);
+
+  return names;
 }
 
 function namesIn(sets: SelectionSetNode[], fragments: Fragments): ReadonlySet<string> {

@@ -165,6 +165,49 @@ describe('a timeline whose shard is behind those of its cheeps', () => {
   });
 });
 
+describe('the authors of a page of cheeps', () => {
+  const query = (alice: string) => `{
+    timeline(authorId: "${alice}", first: 3) {
+      nodes { id author { username } again: author { id followersCount isFollowedByViewer } }
+      edges { cursor node { author { followingCount } } }
+    }
+  }`;
+
+  it('are read in one round trip, by whatever names they are shown', async () => {
+    const { alice, bob } = await begin();
+    const { data, errors } = await projected.ask(query(alice), { viewerId: alice });
+    expect(errors).toBeUndefined();
+    expect(data!.timeline).toMatchObject({
+      nodes: Array.from({ length: 3 }, () => ({
+        author: { username: 'bob' },
+        again: { id: bob, followersCount: 1, isFollowedByViewer: true },
+      })),
+      edges: Array.from({ length: 3 }, () => ({ node: { author: { followingCount: 0 } } })),
+    });
+    // The list; its rows; their authors.
+    expect(Math.max(...projected.sent.map(({ wave }) => wave))).toBe(3);
+  });
+
+  it('are waited for when they are behind the list', async () => {
+    const { alice, bob } = await begin();
+    const newest = newId();
+    await projected.happened([posted(bob, newest)], 'timelines', 'cheeps');
+    const asked = projected.ask(query(alice), { viewerId: alice, waitMs: 5_000 });
+    await eventually(() => projected.sent.some(({ wave }) => wave === 4), 'authors are read again');
+    await projected.catchUp();
+    const { data, errors } = await asked;
+    expect(errors).toBeUndefined();
+    expect((data!.timeline as CheepPage).nodes[0]).toMatchObject({ id: newest, author: { username: 'bob' } });
+  });
+
+  it('are NOT_CAUGHT_UP where they are asked for', async () => {
+    const { alice, bob } = await begin();
+    await projected.happened([posted(bob, newId())], 'timelines', 'cheeps');
+    const { errors } = await projected.ask(query(alice), { viewerId: alice, waitMs: 100 });
+    expect(errors![0]).toMatchObject({ path: ['timeline', 'nodes', 0, 'author'], extensions: { code: 'NOT_CAUGHT_UP' } });
+  });
+});
+
 describe('a timeline page of 20 cheeps with their authors, counts, viewer flags and parents', () => {
   const QUERY = `{
     timeline(first: 20) {

@@ -2,8 +2,7 @@ import type { GraphQLResolveInfo } from 'graphql';
 import { Field, FieldResolver, Int, ObjectType, Resolver, Root } from 'type-graphql';
 import type { Page, PageRequest } from '../../read-side/list.js';
 import type { Context } from '../context.js';
-import type { LoadedAuthor } from '../loaders.js';
-import { exactPage, PageInfo, rowOf, type Listed, type ListedPage, type ReadList } from '../pages.js';
+import { exactPage, nodeOf, PageInfo, type Listed, type ListedPage, type ReadList } from '../pages.js';
 import { Author, toAuthor } from './author.js';
 
 @ObjectType()
@@ -21,22 +20,29 @@ export class AuthorConnection {
   totalCount!: number;
 }
 
-export type ListedAuthors = ListedPage<LoadedAuthor>;
+export type ListedAuthors = ListedPage<Author>;
 
-/** A page of a list of authors, and their rows. `info` is of the connection's field; `read` reads the page as of `floor` or later. */
+/** A page of a list of authors. `info` is of the connection's field; `read` reads the page as of `floor` or later. */
 export const authorPage = (
   context: Context,
   info: GraphQLResolveInfo,
   request: PageRequest,
   read: (floor: number) => Promise<ReadList<Page>>,
 ): Promise<ListedAuthors> =>
-  exactPage(context, info, request, read, (id, floor, selected) => context.loaders.findAuthor(id, floor, selected));
+  exactPage(
+    context,
+    info,
+    request,
+    read,
+    (ids, floor, selected) => context.loaders.findAuthors(ids, floor, selected),
+    (rows) => rows.map(toAuthor),
+  );
 
 @Resolver(() => AuthorEdge)
 export class AuthorEdgeResolver {
   @FieldResolver(() => Author)
-  node(@Root() item: Listed<LoadedAuthor>) {
-    return toAuthor(rowOf(item));
+  node(@Root() item: Listed<Author>) {
+    return nodeOf(item);
   }
 }
 
@@ -49,6 +55,6 @@ export class AuthorConnectionResolver {
 
   @FieldResolver(() => [Author])
   nodes(@Root() page: ListedAuthors) {
-    return page.items.map((item) => toAuthor(rowOf(item)));
+    return page.items.map(nodeOf);
   }
 }

@@ -10,7 +10,7 @@ import {
   readFollowing,
 } from '../../read-side/authors/query.js';
 import type { ListedPages, Page, PageRequest } from '../../read-side/list.js';
-import type { LoadedAuthor } from '../loaders.js';
+import { isThere, type LoadedAuthor } from '../loaders.js';
 import { CheepConnection, cheepConnection, cheepPage } from '../cheeps/cheep-connection.js';
 import type { Context } from '../context.js';
 import { Node } from '../node.js';
@@ -67,13 +67,14 @@ export class Author extends Node {
   pages?: ListedPages;
 }
 
-export const toAuthor = (row: LoadedAuthor): Author => Object.assign(new Author(), row);
+export const toAuthor = ({ row, isFlagged, floor, applied }: LoadedAuthor): Author =>
+  Object.assign(new Author(), row, { isFollowedByViewer: isFlagged, floor, applied });
 
 /** The author with this id, as of `floor` or later; null when there is none. `info` is of the field that it stands in. */
 export async function loadAuthor({ loaders }: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Author | null> {
-  const { row } = await loaders.findAuthor(id, floor, selectedFields(info), pagesBelow(info, 'Author', AUTHOR_LISTS));
+  const found = await loaders.findAuthor(id, floor, selectedFields(info), pagesBelow(info, 'Author', AUTHOR_LISTS));
 
-  return row && toAuthor(row);
+  return isThere(found) ? toAuthor(found) : null;
 }
 
 /** As `loadAuthor`, after waiting until the author is there and has this version at least. */
@@ -91,9 +92,9 @@ export async function awaitAuthor(context: Context, id: string, minVersion: numb
     { accept: ({ rows }) => (rows.get(id)?.version ?? 0) >= minVersion },
   );
   const row = value.rows.get(id);
-  const isFollowedByViewer = viewerId === null ? null : value.isFlagged(viewerId, id);
+  const isFlagged = viewerId === null ? null : value.isFlagged(viewerId, id);
 
-  return row ? toAuthor({ ...row, floor: 0, applied, isFollowedByViewer }) : null;
+  return row ? toAuthor({ row, isFlagged, floor: 0, applied }) : null;
 }
 
 /** As `loadAuthor`, where there must be one: authors are never deleted. */

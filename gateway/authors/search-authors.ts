@@ -4,8 +4,10 @@ import { z } from 'zod';
 import { readUsernames, searchShards, type UsernamePage } from '../../read-side/search/query.js';
 import { encode } from '../../shared/token.js';
 import type { Context } from '../context.js';
+import { isThere } from '../loaders.js';
 import { PageArgs, pageInfo, pageRequestOf } from '../pages.js';
 import { selectedAt } from '../selection.js';
+import { toAuthor } from './author.js';
 import { AuthorConnection, type ListedAuthors } from './author-connection.js';
 
 const cursorShape = z.strictObject({ username: z.string().regex(/^[a-z0-9_]{1,30}$/) });
@@ -32,15 +34,14 @@ export class SearchAuthorsQuery {
       ),
     );
     const page = merge(parts, first);
-    const selected = selectedAt(info, ['nodes'], ['edges', 'node']);
+    const selected = selectedAt(info, 'nodes', 'edges.node');
     const found =
       selected && (await Promise.all(page.items.map(({ authorId, floor }) => context.loaders.findAuthor(authorId, floor, selected))));
-    const items = page.items.map(({ authorId, username, floor }, i) => ({
-      id: authorId,
-      cursor: encode({ username }),
-      floor,
-      row: found?.[i]?.row ?? null,
-    }));
+    const items = page.items.map(({ authorId, username }, i) => {
+      const one = found?.[i];
+
+      return { id: authorId, cursor: encode({ username }), node: one && isThere(one) ? toAuthor(one) : null };
+    });
 
     return {
       items,

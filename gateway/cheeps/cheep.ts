@@ -9,7 +9,7 @@ import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import type { Context } from '../context.js';
 import { fault, GoneMeanwhile } from '../errors.js';
-import type { LoadedCheep } from '../loaders.js';
+import { isThere, type LoadedCheep } from '../loaders.js';
 import { Node } from '../node.js';
 import { PageArgs, pageOf, pageRequest, pagesBelow } from '../pages.js';
 import { resumeCursor } from '../resume-cursor.js';
@@ -41,6 +41,8 @@ export class Cheep extends Node {
   repliesCount!: number;
 
   authorId!: string;
+  /** Where it was loaded with a list of cheeps. */
+  loadedAuthor?: Author | undefined;
   inReplyToId!: string | null;
   threadId!: string;
   mentionedAt!: MentionedAt[];
@@ -71,18 +73,24 @@ export class DeletedCheep {
 
 export const Reply = createUnionType({ name: 'Reply', types: () => [Cheep, DeletedCheep] as const });
 
-export function toCheep(row: LoadedCheep): Cheep {
+export function toCheep({ row, isFlagged, floor, applied }: LoadedCheep, loadedAuthor?: Author): Cheep {
+  const { inReplyTo, mentions } = row;
+
   return Object.assign(new Cheep(), row, {
-    inReplyToId: row.inReplyTo,
-    mentionedAt: row.mentions,
+    inReplyToId: inReplyTo,
+    mentionedAt: mentions,
+    likedByViewer: isFlagged,
+    loadedAuthor,
+    floor,
+    applied,
   });
 }
 
 /** The cheep with this id, as of `floor` or later; null when there is none, or no longer. `info` is of the field that it stands in. */
 export async function loadCheep(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
-  const { row } = await context.loaders.findCheep(id, floor, selectedFields(info), pagesBelow(info, 'Cheep', CHEEP_LISTS));
+  const found = await context.loaders.findCheep(id, floor, selectedFields(info), pagesBelow(info, 'Cheep', CHEEP_LISTS));
 
-  return row && toCheep(row);
+  return isThere(found) ? toCheep(found) : null;
 }
 
 /** As `loadCheep`, after waiting until the cheep has this version at least: a deletion makes one too. */
@@ -109,8 +117,8 @@ export async function cheepOfFrame(context: Context, id: string, floor: number, 
 @Resolver(() => Cheep)
 export class CheepResolver {
   @FieldResolver(() => Author)
-  author(@Root() { authorId, floor }: Cheep, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
-    return requireAuthor(context, authorId, floor, info);
+  author(@Root() { authorId, loadedAuthor, floor }: Cheep, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    return loadedAuthor ?? requireAuthor(context, authorId, floor, info);
   }
 
   @FieldResolver(() => Reply, {

@@ -48,7 +48,7 @@ export class NotificationQueries {
     const request = pageRequest(args);
     const viewerId = context.signedIn();
     const { reads } = context.services;
-    const cheepFields = selectedAt(info, ['nodes', 'cheep'], ['edges', 'node', 'cheep']);
+    const cheepFields = selectedAt(info, 'nodes.cheep', 'edges.node.cheep');
     const aboutCheep = (page: NotificationPage) =>
       page.items.flatMap(({ id, notice }) => ('cheepId' in notice ? [{ id, cheepId: notice.cheepId }] : []));
     const { value, applied, rows } = await readExactly(
@@ -61,7 +61,8 @@ export class NotificationQueries {
           { floor, isBase: false },
         ),
       aboutCheep,
-      cheepFields && (({ cheepId }, floor) => context.loaders.findCheep(cheepId, floor, cheepFields)),
+      ({ cheepId }) => cheepId,
+      cheepFields && ((ids, floor) => context.loaders.findCheeps(ids, floor, cheepFields)),
     );
     const cheeps = new Map(aboutCheep(value).map(({ id }, i) => [id, rows?.[i] ?? null]));
     const edges = value.items.map((item) =>
