@@ -77,6 +77,15 @@ function frame<News extends Told>(epoch: string, at: Resume, told: News | Reset 
 export const isOfFeed = (value: unknown): value is Place =>
   typeof value === 'object' && value !== null && 'cursor' in value && 'key' in value;
 
+/** Is given a frame, once; undefined when there will be none any more. */
+export type Taker<Frame> = (frame: Frame | undefined) => void;
+
+/** Frames can be had without a promise for each, which many subscribers at once are better off with. */
+export interface Frames<Frame> extends AsyncIterableIterator<Frame, undefined> {
+  /** In place of `next`: calls back with the next frame, now or when there is one. One at a time. */
+  take(taker: Taker<Frame>): void;
+}
+
 /** Whom a change concerns, and what it is to them. Topics are any strings; `id` is what the shard is asked about. */
 export interface FeedDefinition<Change, News extends Told> {
   projection: ProjectionId;
@@ -102,8 +111,6 @@ const LAST_INDEX = Number.MAX_SAFE_INTEGER;
 
 const changeId = ({ position, index }: Resume): ChangeId => ({ position, index: index ?? LAST_INDEX });
 
-type Next<News extends Told> = IteratorResult<Frame<News>, undefined>;
-
 class Subscriber<News extends Told> {
   /** What was missed, then `live`: as long as the log at most, and never thrown away. */
   private replay: Frame<News>[] = [];
@@ -111,8 +118,8 @@ class Subscriber<News extends Told> {
   topics = new Set<string>();
   last: ChangeId = { position: 0, index: 0 };
   isOver = false;
-  /** Of who waits for a frame: there is none then. */
-  private resolve: ((next: Next<News>) => void) | null = null;
+  /** Who waits for a frame: there is none then. */
+  private taker: Taker<Frame<News>> | null = null;
 
   constructor(
     readonly id: string,
@@ -125,17 +132,14 @@ class Subscriber<News extends Told> {
     this.replay = replay;
   }
 
-  next(): Promise<Next<News>> {
-    return new Promise((resolve) => {
-      this.resolve = resolve;
-      this.settle();
-    });
+  take(taker: Taker<Frame<News>>): void {
+    this.taker = taker;
+    this.settle();
   }
 
   push(news: Frame<News>): void {
-    if (this.resolve) {
-      this.resolve({ value: news, done: false });
-      this.resolve = null;
+    if (this.taker) {
+      this.give(news);
     } else if (this.frames.length >= MOST_WAITING) {
       this.frames.length = 0;
       this.frames.push(frame<News>(news.epoch, news.at, { type: 'reset', reason: 'TOO_SLOW' }));
@@ -153,14 +157,19 @@ class Subscriber<News extends Told> {
   }
 
   private settle(): void {
-    if (!this.resolve) return;
-    const value = this.take();
-    if (!value && !this.isOver) return;
-    this.resolve(value ? { value, done: false } : { value: undefined, done: true });
-    this.resolve = null;
+    if (!this.taker) return;
+    const first = this.first();
+    if (first || this.isOver) this.give(first);
   }
 
-  private take(): Frame<News> | undefined {
+  /** It may ask for the next one at once. */
+  private give(news: Frame<News> | undefined): void {
+    const taker = this.taker!;
+    this.taker = null;
+    taker(news);
+  }
+
+  private first(): Frame<News> | undefined {
     if (this.replay.length === 0) return this.frames.length > 0 ? this.frames.shift() : undefined;
     replays.frames -= 1;
 
@@ -328,11 +337,7 @@ export class Feed<Change, News extends Told> {
    * then a `live` frame, then what happens from now on.
    * @throws as any read
    */
-  async follow(
-    consistency: Consistency,
-    id: string,
-    after: (Resume & { epoch: string }) | null,
-  ): Promise<AsyncIterableIterator<Frame<News>, undefined>> {
+  async follow(consistency: Consistency, id: string, after: (Resume & { epoch: string }) | null): Promise<Frames<Frame<News>>> {
     const { reads, definition } = this;
     const { epoch } = reads.space;
     const shard = shardOf(definition.projection, id, reads.space);
@@ -369,8 +374,10 @@ export class Feed<Change, News extends Told> {
     };
 
     // Not a generator: one that waits for its next frame cannot be told to return.
-    const frames: AsyncIterableIterator<Frame<News>, undefined> = {
-      next: () => subscriber.next(),
+    const frames: Frames<Frame<News>> = {
+      take: (taker) => subscriber.take(taker),
+      next: () =>
+        new Promise((resolve) => subscriber.take((value) => resolve(value ? { value, done: false } : { value: undefined, done: true }))),
       return: async () => {
         leave();
 

@@ -5,7 +5,8 @@ import { Consistency } from './consistency.js';
 import { Context, type Services } from './context.js';
 import { fault, GoneMeanwhile } from './errors.js';
 import { decodeToken, type Token } from '../shared/token.js';
-import { Subscriptions, type Answer, type Shown } from './subscriptions.js';
+import type { Frames } from './feed.js';
+import { Subscriptions, type Answer, type Deliver, type Shown } from './subscriptions.js';
 
 const schema = buildSchema(`
   type Query { nothing: Boolean }
@@ -68,15 +69,29 @@ async function answersTo(
     shown?: Shown | undefined;
   },
 ): Promise<Answer[]> {
-  const viewer = viewerId === null ? null : { authorId: viewerId, expiresAtMs: Infinity };
-  const contextValue = new Context(services, viewer, new Consistency('now', floor, false, 1_000), 'test', null);
   async function* source() {
     yield* frames;
   }
-  const args: ExecutionArgs = {
+  const answers = await subscriptions.subscribe(argsOf(query, source, { viewerId, floor, variables }), shown);
+  if (!(Symbol.asyncIterator in answers)) throw new Error(JSON.stringify(answers));
+  const all: Answer[] = [];
+  for await (const answer of answers) all.push(answer);
+
+  return all;
+}
+
+function argsOf(
+  query: string,
+  source: () => AsyncIterable<Tick>,
+  { viewerId = null as string | null, floor = 0, variables = {} } = {},
+): ExecutionArgs {
+  const viewer = viewerId === null ? null : { authorId: viewerId, expiresAtMs: Infinity };
+  const contextValue = new Context(services, viewer, new Consistency('now', floor, false, 1_000), 'test', null);
+
+  return {
     schema,
     document: parse(query),
-    variableValues: variables as Record<string, unknown>,
+    variableValues: variables,
     contextValue,
     subscribeFieldResolver: source,
     fieldResolver: (frame: Tick & { n: number }, { by }: { by: number }, context: Context, { fieldName }) => {
@@ -103,15 +118,72 @@ async function answersTo(
       }
     },
   };
-  const answers = await subscriptions.subscribe(args, shown);
-  if (!(Symbol.asyncIterator in answers)) throw new Error(JSON.stringify(answers));
-  const all: Answer[] = [];
-  for await (const answer of answers) all.push(answer);
+}
 
-  return all;
+/** As a feed's: gives each frame when it is asked for it, at once, until there is none any more. */
+function feedOf(frames: Tick[]): Frames<Tick> & { left: Tick[] } {
+  const left = [...frames].reverse();
+  const feed: Frames<Tick> & { left: Tick[] } = {
+    left,
+    take: (taker) => taker(left.pop()),
+    next: () => Promise.reject(new Error('it takes')),
+    return: () => Promise.resolve({ value: undefined, done: true }),
+    [Symbol.asyncIterator]: () => feed,
+  };
+
+  return feed;
 }
 
 const dataOf = (answers: Answer[]) => answers.map((answer) => answer.payload(answer.newest).data?.ticks);
+
+describe('delivering', () => {
+  async function begin(feed: Frames<Tick>, deliver: Deliver) {
+    const args = argsOf('subscription { ticks { n } }', () => feed);
+    const deliveries = await new Subscriptions().subscribe(args, { at: 0 }, deliver);
+    if (!(Symbol.asyncIterator in deliveries)) throw new Error(JSON.stringify(deliveries));
+
+    return deliveries;
+  }
+
+  it('takes any number of frames that are there already', async () => {
+    const ofAnotherJournal = Array.from({ length: 20_000 }, () => tick(5, 'then'));
+    let delivered = 0;
+    const deliveries = await begin(feedOf([...ofAnotherJournal, tick(6)]), () => void (delivered += 1));
+    expect(await deliveries.next()).toEqual({ value: undefined, done: true });
+    expect(delivered).toBe(1);
+  });
+
+  it('takes the next frame when the one before may be forgotten, and none after it was stopped', async () => {
+    const feed = feedOf([tick(5), tick(6), tick(7)]);
+    const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const taken = Promise.withResolvers<void>();
+    const positions: number[] = [];
+    const deliveries = await begin(feed, (answer) => {
+      if (positions.push(answer.newest.position) === 1) return first.promise;
+      taken.resolve();
+      return second.promise;
+    });
+    const over = deliveries.next();
+    // Nothing else can happen before the first is forgotten, so there is nothing to wait for but the loop's own turns.
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect([positions, feed.left.length]).toEqual([[5], 2]);
+    first.resolve();
+    await taken.promise;
+    expect([positions, feed.left.length]).toEqual([[5, 6], 1]);
+    await deliveries.return!();
+    second.resolve();
+    expect(await over).toEqual({ value: undefined, done: true });
+    expect([positions, feed.left.length]).toEqual([[5, 6], 1]);
+  });
+
+  it('ends with what went wrong in it', async () => {
+    const deliveries = await begin(feedOf([tick(5), tick(6)]), () => {
+      throw new Error('no');
+    });
+    await expect(deliveries.next()).rejects.toThrow('no');
+    expect(await deliveries.next()).toEqual({ value: undefined, done: true });
+  });
+});
 
 describe('a frame', () => {
   it('is kept for others by no more than a thousand who ask for something else each, of the newest frame', async () => {

@@ -26,7 +26,7 @@ import { encodeToken, type Token } from '../shared/token.js';
 import type { ConsistencyReport } from './consistency.js';
 import type { Context, Services } from './context.js';
 import { GoneMeanwhile, overloaded } from './errors.js';
-import { isOfFeed } from './feed.js';
+import { isOfFeed, type Frames, type Taker } from './feed.js';
 import { logBugs, presentable } from './http.js';
 
 /** Between tries of a frame whose rows are not there yet; each try waits by itself, too. */
@@ -95,7 +95,9 @@ type Executed = ({ is: 'told'; answer: Answer; viewerId: string | null | undefin
 
 interface Shared {
   begunAt: number;
-  executed: Promise<Executed>;
+  /** Null before it is known; then some wait for it. */
+  executed: Executed | null;
+  waiting: Delivery[];
 }
 
 export class Subscriptions {
@@ -142,91 +144,61 @@ export class Subscriptions {
       left();
       return source;
     }
-    const frames = source[Symbol.asyncIterator]();
     const { services, viewerId, consistency } = args.contextValue as Context;
     const { epoch, floor } = consistency;
-    const subscriber = { args, shape: shapeOf(args), shown, services, epoch, floor };
-    const stop = new AbortController();
-    let isStopped = false;
-    const answers: AsyncIterableIterator<Answer, undefined> = {
-      next: async () => {
-        for (;;) {
-          const frame = await frames.next();
-          if (frame.done) {
-            left();
-            return { value: undefined, done: true };
-          }
-          let executed = await this.execute(subscriber, frame.value);
-          while (!isStopped) {
-            if (isOfAnother(executed, viewerId)) executed = await this.execute(subscriber, frame.value, viewerId);
-            if (executed.is !== 'late') break;
-            // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
-            await pause(RETRY_MS, stop.signal);
-            executed = await this.execute(subscriber, frame.value);
-          }
-          shown.at = Math.max(shown.at, executed.endedAt);
-          if (isStopped) return { value: undefined, done: true };
-          if (executed.is !== 'told') continue;
-          if (!deliver) return { value: executed.answer, done: false };
-          // Not a turn more than it takes (see `execute`).
-          const delivering = deliver(executed.answer);
-          if (delivering) await delivering;
-        }
-      },
-      return: async () => {
-        left();
-        isStopped = true;
-        stop.abort();
-        await frames.return?.();
+    const subscriber = { args, shape: shapeOf(args), viewerId, shown, services, epoch, floor };
 
-        return { value: undefined, done: true };
-      },
-      [Symbol.asyncIterator]: () => answers,
-    };
-
-    return answers;
+    return new Delivery(this, subscriber, source[Symbol.asyncIterator](), left, deliver);
   }
 
   /**
-   * (Not async, nor `once`: each turn of the microtasks goes through all subscribers of a frame, and what it touches of one is not
-   * in the processor's caches any more when the next turn comes to it.)
+   * Executes a frame for a subscriber, or has it from who did; and tells the delivery, at once if it is known already.
    * @param viewerId to whom alone it is to be shown, once it is known that it depends on that
    */
-  private execute({ args, shape, shown, services, epoch, floor }: Subscriber, frame: unknown, viewerId?: string | null): Promise<Executed> {
-    if (!isOfFeed(frame)) return execute(args, frame, epoch);
+  execute(delivery: Delivery, frame: unknown, viewerId?: string | null): void {
+    const { args, shape, services, epoch, floor } = delivery.subscriber;
+    if (!isOfFeed(frame)) return tell(delivery, execute(args, frame, epoch));
     // Its journal is over, and a frame of the new one comes that says so.
-    if (frame.epoch !== services.reads.space.epoch) return Promise.resolve({ is: 'gone', endedAt: 0 });
-    const run = () => execute(args, frame, frame.epoch);
+    if (frame.epoch !== services.reads.space.epoch) return delivery.onExecuted({ is: 'gone', endedAt: 0 });
     // From before what this subscriber has asked for, and it may not be shown anything older than that.
-    if (frame.epoch === epoch && frame.at.position < floor) return run();
-
-    return this.once(frame.key, viewerId === undefined ? shape : `${shape} ${viewerId}`, shown, run);
+    if (frame.epoch === epoch && frame.at.position < floor) return tell(delivery, execute(args, frame, frame.epoch));
+    this.once(delivery, frame, viewerId === undefined ? shape : `${shape} ${viewerId}`);
   }
 
   /**
    * Those who ask at the same time, or soon after, get the same, unless it was begun before something else was shown to them: that
    * may have been newer. What is late is tried again, by whoever does so first.
    */
-  private once(frame: string, shape: string, shown: Shown, run: () => Promise<Executed>): Promise<Executed> {
-    let ofFrame = this.shared.get(frame);
-    if (!ofFrame) this.shared.set(frame, (ofFrame = new Map<string, Shared>()));
+  private once(delivery: Delivery, frame: { key: string; epoch: string }, shape: string): void {
+    let ofFrame = this.shared.get(frame.key);
+    if (!ofFrame) this.shared.set(frame.key, (ofFrame = new Map<string, Shared>()));
     const known = ofFrame.get(shape);
-    if (known && known.begunAt >= shown.at) return known.executed;
-    const begunAt = performance.now();
-    const executed = run();
-    if (!known && !this.makeRoom()) return executed;
-    this.sharedCount += known ? 0 : 1;
-    ofFrame.set(shape, { begunAt, executed });
+    if (known && known.begunAt >= delivery.subscriber.shown.at) {
+      if (known.executed) delivery.onExecuted(known.executed);
+      else known.waiting.push(delivery);
+      return;
+    }
+    const shared: Shared = { begunAt: performance.now(), executed: null, waiting: [delivery] };
+    if (known || this.makeRoom()) {
+      this.sharedCount += known ? 0 : 1;
+      ofFrame.set(shape, shared);
+    }
     const forget = () => {
-      if (ofFrame.get(shape)?.executed !== executed || this.shared.peek(frame) !== ofFrame) return;
+      if (ofFrame.get(shape) !== shared || this.shared.peek(frame.key) !== ofFrame) return;
       ofFrame.delete(shape);
       this.sharedCount -= 1;
     };
-    executed.then(({ is }) => {
-      if (is === 'late') forget();
-    }, forget);
-
-    return executed;
+    execute(delivery.subscriber.args, frame, frame.epoch).then(
+      (executed) => {
+        if (executed.is === 'late') forget();
+        shared.executed = executed;
+        for (const one of shared.waiting.splice(0)) one.onExecuted(executed);
+      },
+      (error: unknown) => {
+        forget();
+        for (const one of shared.waiting.splice(0)) one.fail(error);
+      },
+    );
   }
 
   /** By leaving the oldest frames. @returns whether there is room: the newest, which is the one that is asked about, may have taken all of it */
@@ -245,16 +217,139 @@ export interface Shown {
 const isOfAnother = (executed: Executed, viewerId: string | null) =>
   executed.is === 'told' && executed.viewerId !== undefined && executed.viewerId !== viewerId;
 
+/** @returns what settles when the next may be delivered; nothing if it may at once */
 export type Deliver = (answer: Answer) => Promise<void> | undefined;
 
 interface Subscriber {
   args: ExecutionArgs;
   shape: string;
+  viewerId: string | null;
   shown: Shown;
   services: Services;
   epoch: string;
   floor: number;
 }
+
+/**
+ * A subscription's answers, one after another, each when the one before it was taken.
+ *
+ * Frames and what is made of them are handed on by calls, not by promises: each turn of the microtasks goes through all subscribers of a
+ * frame, and what it touches of one is not in the processor's caches any more when the next turn comes to it.
+ */
+class Delivery implements AsyncIterableIterator<Answer, undefined> {
+  /** Who asked for the next answer; with `deliver`, for the end. */
+  private asked: PromiseWithResolvers<IteratorResult<Answer, undefined>> | null = null;
+  /** The frame that it is about. */
+  private frame: unknown = null;
+  /** For a frame, for what is made of it, or until that was taken. */
+  private isWaiting = false;
+  private isRunning = false;
+  private isOver = false;
+  private pausing: AbortController | null = null;
+
+  constructor(
+    private readonly subscriptions: Subscriptions,
+    readonly subscriber: Subscriber,
+    private readonly source: AsyncIterator<unknown, undefined> | Frames<unknown>,
+    private readonly left: () => void,
+    private readonly deliver: Deliver | undefined,
+  ) {}
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Answer, undefined>> {
+    if (this.isOver) return Promise.resolve(OVER);
+    const asked = Promise.withResolvers<IteratorResult<Answer, undefined>>();
+    this.asked = asked;
+    this.run();
+
+    return asked.promise;
+  }
+
+  async return(): Promise<IteratorResult<Answer, undefined>> {
+    this.end();
+    await this.source.return?.();
+
+    return OVER;
+  }
+
+  /** A loop, however many frames are there already: what is called from inside it only says that it goes on. */
+  private run(): void {
+    if (this.isRunning) return;
+    this.isRunning = true;
+    while (this.asked && !this.isWaiting) {
+      this.isWaiting = true;
+      this.takeNext();
+    }
+    this.isRunning = false;
+  }
+
+  private takeNext(): void {
+    const { source } = this;
+    if ('take' in source) source.take(this.onFrame);
+    else source.next().then(({ value, done }) => this.onFrame(done ? undefined : value), this.fail);
+  }
+
+  private readonly onFrame: Taker<unknown> = (frame) => {
+    if (frame === undefined) return this.end();
+    this.frame = frame;
+    this.subscriptions.execute(this, frame);
+  };
+
+  onExecuted(executed: Executed): void {
+    if (this.isOver) return;
+    const { viewerId, shown } = this.subscriber;
+    if (isOfAnother(executed, viewerId)) return this.subscriptions.execute(this, this.frame, viewerId);
+    // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
+    if (executed.is === 'late') return this.again();
+    shown.at = Math.max(shown.at, executed.endedAt);
+    if (executed.is === 'gone') return this.goOn();
+    if (!this.deliver) {
+      this.asked?.resolve({ value: executed.answer, done: false });
+      this.asked = null;
+      return this.goOn();
+    }
+    try {
+      const delivering = this.deliver(executed.answer);
+      if (delivering) delivering.then(this.goOn, this.fail);
+      else this.goOn();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private again(): void {
+    this.pausing ??= new AbortController();
+    void pause(RETRY_MS, this.pausing.signal).then(() => {
+      if (!this.isOver) this.subscriptions.execute(this, this.frame);
+    });
+  }
+
+  private readonly goOn = () => {
+    this.isWaiting = false;
+    this.run();
+  };
+
+  readonly fail = (error: unknown) => {
+    this.asked?.reject(error);
+    this.asked = null;
+    void this.return();
+  };
+
+  private end(): void {
+    this.isOver = true;
+    this.left();
+    this.pausing?.abort();
+    this.asked?.resolve(OVER);
+    this.asked = null;
+  }
+}
+
+const OVER = { value: undefined, done: true } as const;
+
+const tell = (delivery: Delivery, executed: Promise<Executed>) => void executed.then((one) => delivery.onExecuted(one), delivery.fail);
 
 const asGraphQLError = (error: unknown) =>
   error instanceof GraphQLError ? error : new GraphQLError('The subscription could not begin.', { originalError: error as Error });

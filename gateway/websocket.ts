@@ -176,11 +176,11 @@ export function serveWebsocket(
       log.error({ err: error }, 'a bug in a websocket operation');
       websocket.close(CloseCode.InternalServerError, 'Internal server error');
     };
-    // Waits until it is on its way, so that a slow reader holds back what is sent to it. To who has gone, nothing is sent.
+    // While the one before is not on its way, this one waits for that, so that a slow reader holds back what is sent to it. To who has
+    // gone, nothing is sent.
     const send = (message: string) => {
-      let sent = () => undefined as void;
-      websocket.send(message, () => sent());
-      if (websocket.bufferedAmount > 0) return new Promise<void>((resolve) => (sent = resolve));
+      if (websocket.bufferedAmount > 0) return new Promise<void>((resolve) => websocket.send(message, () => resolve()));
+      websocket.send(message);
     };
     let expiry: NodeJS.Timeout | undefined;
     const session: Session = {
