@@ -3,7 +3,8 @@
  * a shard cannot both write to it, and a script that fails in the middle is simply run again.
  */
 import type { Redis } from 'ioredis';
-import type { Argument, Projection, Write } from './projection.js';
+import { writeTogether } from '../shared/redis.js';
+import type { Argument, Make, Projection, Write } from './projection.js';
 import {
   APPLIED,
   LOG,
@@ -71,24 +72,15 @@ end
 local functions = {}
 -- What functions do for several entries at once is done before the script ends.
 local finish = function() end
--- Makes what was put off under an id. Says how many keys it touched.
-local make = function(id) return 0 end
 ${lua}
 
 local touched = 0
--- Makes all that was put off, or as much of it as one script does; and says whether that was all.
-local function makeAll()
+-- What was put off is made before the target, by who runs this script.
+local function isMade()
   finish()
-  while touched < ${MOST_KEYS} do
-    local id = redis.call('SRANDMEMBER', key('${UNMADE}'))
-    if not id then
-      isBuilding = false
-      return true
-    end
-    touched = touched + make(id)
-    redis.call('SREM', key('${UNMADE}'), id)
-  end
-  return false
+  if redis.call('EXISTS', key('${UNMADE}')) == 1 then return false end
+  isBuilding = false
+  return true
 end
 
 local args = cmsgpack.unpack(ARGV[4])
@@ -97,7 +89,7 @@ while i <= #args do
   local position, n = args[i], tonumber(args[i + 1])
   if position ~= last then
     local isAtTarget = isBuilding and tonumber(position) >= target
-    if isAtTarget and not makeAll() then break end
+    if isAtTarget and not isMade() then break end
     if touched >= ${MOST_KEYS} then
       upTo = string.format('%d', tonumber(position) - 1)
       break
@@ -115,12 +107,27 @@ while i <= #args do
 end
 finish()
 -- It is at its target when all is made.
-if isBuilding and tonumber(upTo) >= target and not makeAll() then upTo = string.format('%d', target - 1) end
+local isUnmade = isBuilding and tonumber(upTo) >= target and not isMade()
+if isUnmade then upTo = string.format('%d', target - 1) end
 if notLogged then redis.call('SET', key('${LOG_TRIMMED}'), notLogged) end
 if hasLogged then trimLog() end
 redis.call('SET', KEYS[1], upTo)
-return {'applied', upTo}
+return {'applied', upTo, isUnmade and 1 or 0}
 `;
+
+/** Writes what was made, if the shard still is where it was then. ARGV: its prefix, where that is, and the writes. */
+const MADE = `
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return end
+local args, i = cmsgpack.unpack(ARGV[3]), 1
+while i <= #args do
+  local last = i + tonumber(args[i])
+  redis.call(args[i + 1], ARGV[1] .. args[i + 2], unpack(args, i + 3, last))
+  i = last + 1
+end
+`;
+/** Ids of a shard that are made at once, and of which the writes are sent together. */
+const MOST_MADE = 256;
+const MOST_MADE_IN_A_SCRIPT = 8;
 
 /** KEYS are `applied` and the target of each shard, ARGV where it is expected and how far it goes. Says 1 for those that went, 0 for others. */
 const MOVE = `
@@ -185,13 +192,14 @@ export type Apply = (shard: Shard, expected: number, upTo: number, writes: Posit
  * @param logLength tests use small ones: what happens at it is the same
  */
 export function createApply(redis: Redis, space: Space, projections: Projection[], logLength = LOG_LENGTH): Apply {
-  const commands = new Map<string, (...args: Argument[]) => Promise<[string, string | null]>>();
-  for (const { id, lua } of projections) {
+  const commands = new Map<string, { apply: (...args: Argument[]) => Promise<[string, string | null, 0 | 1]>; make: Make | null }>();
+  for (const { id, lua, make } of projections) {
     const name = `apply_${id.name}`;
     redis.defineCommand(name, { numberOfKeys: 1, lua: script(lua, logLength) });
-    commands.set(id.name, (redis as unknown as Record<string, typeof redis.call>)[name]!.bind(redis) as never);
+    commands.set(id.name, { apply: (redis as unknown as Record<string, typeof redis.call>)[name]!.bind(redis) as never, make });
   }
   const move = createMove(redis);
+  const makeSome = createMakeSome(redis);
 
   let [scripts, underWay] = [0, 0];
   const waiting: (() => void)[] = [];
@@ -207,21 +215,44 @@ export function createApply(redis: Redis, space: Space, projections: Projection[
   };
 
   return async (shard, expected, upTo, writes) => {
-    const apply = commands.get(shard.projection.name);
-    if (!apply) throw new Error(`there is no projection for ${shardName(shard)}`);
+    const command = commands.get(shard.projection.name);
+    if (!command) throw new Error(`there is no projection for ${shardName(shard)}`);
     const prefix = prefixOf(space, shard);
     await enter(writes.length);
+    let answer: [status: string, applied: string | null, isUnmade: 0 | 1];
     try {
+      if (writes.length === 0 && (await move(prefix, expected, upTo))) return { status: 'applied', applied: upTo };
       const args: Argument[] = [];
       // How many follow the command's name.
       for (const { position, write } of writes) args.push(position, write.length - 1, ...write);
-      if (writes.length === 0 && (await move(prefix, expected, upTo))) return { status: 'applied', applied: upTo };
-      const [status, applied] = await apply(prefix + APPLIED, prefix, expected, upTo, pack(args));
-      if (status === 'applied') return { status, applied: Number(applied) };
-
-      return { status: 'moved', applied: applied === null ? null : Number(applied) };
+      // A batch is a script for each shard: they go out together.
+      writeTogether(redis);
+      answer = await command.apply(prefix + APPLIED, prefix, expected, upTo, pack(args));
     } finally {
       leave(writes.length);
+    }
+    const [status, applied, isUnmade] = answer;
+    if (status !== 'applied') return { status: 'moved', applied: applied === null ? null : Number(applied) };
+    if (isUnmade) await makeSome(command.make, prefix, Number(applied));
+
+    return { status, applied: Number(applied) };
+  };
+}
+
+/** How to make some of what was put off in a shard, which stands right before its target. */
+function createMakeSome(redis: Redis) {
+  redis.defineCommand('write_made', { numberOfKeys: 1, lua: MADE });
+  const write = (redis as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)['write_made']!.bind(redis);
+
+  return async (make: Make | null, prefix: string, applied: number): Promise<void> => {
+    if (!make) throw new Error(`something was put off in ${prefix}, and its projection does not say how it is made`);
+    const ids = await redis.srandmember(prefix + UNMADE, MOST_MADE);
+    const made = await make(redis, (name) => prefix + name, ids);
+    for (let i = 0; i < ids.length; i += MOST_MADE_IN_A_SCRIPT) {
+      const end = Math.min(ids.length, i + MOST_MADE_IN_A_SCRIPT);
+      const args: Argument[] = [];
+      for (const one of [...made.slice(i, end).flat(), ['SREM', UNMADE, ...ids.slice(i, end)]]) args.push(one.length, ...one);
+      await write(prefix + APPLIED, prefix, applied, pack(args));
     }
   };
 }

@@ -2,6 +2,7 @@
  * A projection says which events change which keys, as Redis commands; nothing here reads, but for Lua that reads its own shard. The shard runs them in order,
  * in one script with the position, so they need only be harmless when run again after a failure in the middle.
  */
+import type { Redis } from 'ioredis';
 import type { EventOf, EventType, JournalEntry } from '../shared/messages/event.js';
 import type { ProjectionId } from './shard.js';
 
@@ -32,6 +33,13 @@ functions.tell = function(position, ...)
 end
 `;
 
+/**
+ * Makes what was put off under these ids while a shard built itself.
+ * @param key makes a key of the shard; nothing is written there meanwhile
+ * @returns for each id what is to be written
+ */
+export type Make = (redis: Redis, key: (name: string) => string, ids: string[]) => Promise<Write[][]>;
+
 type Handlers = { [Type in EventType]?: (event: EventOf<Type>, entry: JournalEntry) => PlacedWrite[] };
 
 export interface Projection {
@@ -39,18 +47,21 @@ export interface Projection {
   /** Lua functions that writes can name besides Redis's commands, as fields of the table `functions`. */
   lua: string;
   writes(entry: JournalEntry): PlacedWrite[];
+  /** Of a projection whose `lua` puts something off. */
+  make: Make | null;
 }
 
 /**
  * @param handlers what each type of event changes; types that are not named change nothing
  * @param lua see `Projection.lua`: `functions.NAME = function(position, key, …) … return KEYS_TOUCHED end`, where `key(name)`
  *   makes a key of the shard and `log(position, …)` appends to the shard's log of changes. `finish = function() … end` is run before a
- *   script ends. While `isBuilding`, `putOff(id)` leaves something to `make = function(id) … return KEYS_TOUCHED end`, at the target.
+ *   script ends. While `isBuilding`, `putOff(id)` leaves something to `make`, before the target.
  */
-export function defineProjection(id: ProjectionId, handlers: Handlers, lua = ''): Projection {
+export function defineProjection(id: ProjectionId, handlers: Handlers, lua = '', make: Make | null = null): Projection {
   return {
     id,
     lua,
+    make,
     writes(entry) {
       const handler = handlers[entry.event.type] as ((event: unknown, entry: JournalEntry) => PlacedWrite[]) | undefined;
 

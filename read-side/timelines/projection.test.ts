@@ -61,20 +61,15 @@ class Bench {
       this.projection.writes({ event, position: from + i + 1 } as JournalEntry).map(({ write }) => ({ position: from + i + 1, write })),
     );
     for (let time = 0; time < times; time++) {
-      if (time < times - 1 && failsAfter !== null) {
+      if (time < times - 1 && failsAfter !== null && events.length > 0) {
         // `applied` is no list.
         const broken = { position: from + failsAfter + 1, write: ['SADD', APPLIED, 'x'] as const };
         const some = writes.filter(({ position }) => position < broken.position);
-        await expect(this.apply(this.shard, from, upTo, [...some, broken])).rejects.toThrow('WRONGTYPE');
+        await expect(this.applyAll(from, upTo, [...some, broken])).rejects.toThrow('WRONGTYPE');
         continue;
       }
       await redis.set(this.key(APPLIED), from);
-      for (let applied = from; applied < upTo;) {
-        const left = writes.filter(({ position }) => position > applied);
-        const result = await this.apply(this.shard, applied, upTo, left);
-        expect(result.status).toBe('applied');
-        applied = result.applied!;
-      }
+      await this.applyAll(from, upTo, writes);
     }
     for (const event of events) {
       this.position += 1;
@@ -84,6 +79,15 @@ class Bench {
       if (event.type === 'CheepPosted')
         this.posts.push({ id: event.cheepId, authorId: event.authorId, position: this.position, isDeleted: false });
       if (event.type === 'CheepDeleted') for (const post of this.posts) post.isDeleted ||= post.id === event.cheepId;
+    }
+  }
+
+  private async applyAll(from: number, upTo: number, writes: PositionedWrite[]): Promise<void> {
+    for (let applied = from; applied < upTo;) {
+      const left = writes.filter(({ position }) => position > applied);
+      const result = await this.apply(this.shard, applied, upTo, left);
+      expect(result.status).toBe('applied');
+      applied = result.applied!;
     }
   }
 

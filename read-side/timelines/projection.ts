@@ -1,5 +1,6 @@
 import { at, defineProjection, everywhere, type Projection } from '../projection.js';
 import { packId } from '../shard.js';
+import { makeTimelines } from './make.js';
 import { ENTRIES_LUA, TIMELINES, TIMELINE_LENGTH } from './query.js';
 
 export interface TimelineLimits {
@@ -191,7 +192,7 @@ end
 
 -- The newest of all whom the reader follows and does not merge. First as many of each as there would be if all had posted as much,
 -- and then, of those who have more above the oldest that can be needed, these.
-make = function(reader)
+local function make(reader)
   local timeline = key('timeline:' .. reader)
   local authors = redis.call('SDIFF', key('following:' .. reader), key('merges:' .. reader))
   local found, reached, above = { positions = {}, ids = {} }, {}, 0
@@ -278,4 +279,5 @@ export const createTimelines = ({ hotFollowers, timelineLength = TIMELINE_LENGTH
       CheepDeleted: ({ authorId, cheepId }) => [everywhere('delete', authorId, packId(cheepId))],
     },
     lua({ hotFollowers, timelineLength }),
+    makeTimelines(timelineLength),
   );
