@@ -17,11 +17,8 @@ await runService('read-side', async () => {
   const nats = await connectNats(config.NATS_URL, 'read-side');
   // Commands wait for Redis as long as it takes. One that is sent again after a lost connection finds what it did the first
   // time, because every write compares `applied`.
-  const redisConnection = connectRedis(config.REDIS_URL, log, {
-    maxRetriesPerRequest: null,
-    // A batch is a script for each shard: they go out together, in one write.
-    enableAutoPipelining: true,
-  });
+  // (Not pipelined by ioredis itself: that sends the next ones when the last ones are answered, and Redis has nothing to do meanwhile.)
+  const redisConnection = connectRedis(config.REDIS_URL, log, { maxRetriesPerRequest: null });
   const { redis } = redisConnection;
   const leasesConnection = connectRedis(config.REDIS_URL, log, { maxRetriesPerRequest: null });
   const projections = createProjections(config);
