@@ -248,8 +248,8 @@ function createMakeSome(redis: Redis) {
     if (!make) throw new Error(`something was put off in ${prefix}, and its projection does not say how it is made`);
     const ids = await redis.srandmember(prefix + UNMADE, MOST_MADE);
     const made = await make(redis, (name) => prefix + name, ids);
-    for (let i = 0; i < ids.length; i += MOST_MADE_IN_A_SCRIPT) {
-      const end = Math.min(ids.length, i + MOST_MADE_IN_A_SCRIPT);
+    for (let i = 0; i < made.length; i += MOST_MADE_IN_A_SCRIPT) {
+      const end = Math.min(made.length, i + MOST_MADE_IN_A_SCRIPT);
       const args: Argument[] = [];
       for (const one of [...made.slice(i, end).flat(), ['SREM', UNMADE, ...ids.slice(i, end)]]) args.push(one.length, ...one);
       await write(prefix + APPLIED, prefix, applied, pack(args));

@@ -36,7 +36,7 @@ end
 /**
  * Makes what was put off under these ids while a shard built itself.
  * @param key makes a key of the shard; nothing is written there meanwhile
- * @returns for each id what is to be written
+ * @returns for each id what is to be written; for the first of them, if all would be too much
  */
 export type Make = (redis: Redis, key: (name: string) => string, ids: string[]) => Promise<Write[][]>;
 

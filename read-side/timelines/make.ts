@@ -19,21 +19,30 @@ interface Posts {
 const ENTRY_LENGTH = 24;
 /** Lists that are asked for at once, and sets: Redis does nothing else meanwhile. */
 const MOST_LISTS = 64;
-const MOST_SETS = 256;
+const MOST_SETS = 32;
+/** With the posts of so many authors, each 800 at the most, no more readers are taken on. */
+const ENOUGH_AUTHORS = 2_000;
 
 export const makeTimelines =
   (timelineLength: number): Make =>
   async (redis, key, readers) => {
-    const followed = await inParts(redis, readers, MOST_SETS, (reader) => redis.sdiff(key(`following:${reader}`), key(`merges:${reader}`)));
-    const authors = [...new Set(followed.flat())];
-    const hasDeleted = (await redis.exists(key('deleted'))) === 1;
-    const read = (author: string) => readPosts(redis, key(`posts:${author}`), timelineLength, hasDeleted);
-    const posts = new Map((await inParts(redis, authors, MOST_LISTS, read)).map((its, i) => [authors[i]!, its] as const));
+    const followed = new Map<string, string[]>();
+    const authors = new Set<string>();
+    for (let i = 0; i < readers.length && authors.size < ENOUGH_AUTHORS; i += MOST_SETS) {
+      const some = readers.slice(i, i + MOST_SETS);
+      writeTogether(redis);
+      const theirs = await Promise.all(some.map((reader) => redis.sdiff(key(`following:${reader}`), key(`merges:${reader}`))));
+      for (let n = 0; n < some.length && authors.size < ENOUGH_AUTHORS; n++) {
+        followed.set(some[n]!, theirs[n]!);
+        for (const author of theirs[n]!) authors.add(author);
+      }
+    }
+    const posts = await readAll(redis, [...authors], (author) => key(`posts:${author}`), timelineLength, key('deleted'));
 
-    return readers.map((reader, i): Write[] => {
+    return [...followed].map(([reader, its]): Write[] => {
       const timeline = `timeline:${reader}`;
       const entries = newestOf(
-        followed[i]!.map((author) => posts.get(author)!),
+        its.map((author) => posts.get(author)!),
         timelineLength,
       );
 
@@ -41,19 +50,23 @@ export const makeTimelines =
     });
   };
 
-async function inParts<Item, Result>(
+async function readAll(
   redis: Redis,
-  items: readonly Item[],
+  authors: string[],
+  keyOf: (author: string) => string,
   most: number,
-  ask: (item: Item) => Promise<Result>,
-): Promise<Result[]> {
-  const results: Result[] = [];
-  for (let i = 0; i < items.length; i += most) {
+  deleted: string,
+): Promise<Map<string, Posts>> {
+  const hasDeleted = (await redis.exists(deleted)) === 1;
+  const posts = new Map<string, Posts>();
+  for (let i = 0; i < authors.length; i += MOST_LISTS) {
+    const some = authors.slice(i, i + MOST_LISTS);
     writeTogether(redis);
-    results.push(...(await Promise.all(items.slice(i, i + most).map(ask))));
+    const theirs = await Promise.all(some.map((author) => readPosts(redis, keyOf(author), most, hasDeleted)));
+    some.forEach((author, n) => posts.set(author, theirs[n]!));
   }
 
-  return results;
+  return posts;
 }
 
 /** The newest, deleted or not: positions of the deleted are negative there. */
