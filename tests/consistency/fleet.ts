@@ -273,7 +273,7 @@ export class Citizen {
 
   private async readPage(url: string, list: ListName, id: string, first: number, after: string | null, staleOk: boolean): Promise<void> {
     const read = await this.session.readPage(url, { list, id, first, after }, { staleOk });
-    if (!read) return;
+    if (!read || read === 'gone') return;
     const { page, endCursor } = read;
     if (list === 'notifications') this.notices = page.items.map((item) => item.id);
     this.last = page.hasNextPage && endCursor ? { list, id, cursor: endCursor } : null;

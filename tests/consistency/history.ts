@@ -148,6 +148,8 @@ export interface LiveFrame {
 export type LiveStep =
   /** The list was fetched; frames up to its position are dropped from here on. `root`: the cheep that a thread is about. */
   | { type: 'page'; page: SeenPage; root: SeenCheep | null }
+  /** What the list stands in was deleted: there is no page of it any more. */
+  | { type: 'gone' }
   /** Subscribed: after a cursor, or from now on. */
   | { type: 'subscribed'; after: Cursor | null }
   | LiveFrame;

@@ -290,8 +290,8 @@ export class RecordedSession {
     });
   }
 
-  /** The page and its cursors, as they came; null when there was none to be had. */
-  async readPage(url: string, request: ListRequest, options: { staleOk?: boolean } = {}): Promise<ReadPage | null> {
+  /** The page and its cursors, as they came; `gone` when what the list stands in is not there; null when nothing was to be had. */
+  async readPage(url: string, request: ListRequest, options: { staleOk?: boolean } = {}): Promise<ReadPage | 'gone' | null> {
     const { list, id, first, after } = request;
     let connection: Connection | undefined;
     const seen = await this.read(url, list, LISTS[list].query, { id, first, after }, options, (answer, report) => {
@@ -299,10 +299,11 @@ export class RecordedSession {
 
       return pageSeen(request, this.viewer, answer, report);
     });
-    const page = seen?.find((one) => one.type === 'page');
-    if (!page || !connection) return null;
+    if (!seen) return null;
+    const page = seen.find((one) => one.type === 'page');
+    if (!page || !connection) return 'gone';
 
-    const root = list === 'replies' ? (seen?.find((one) => one.type === 'cheep') ?? null) : null;
+    const root = list === 'replies' ? (seen.find((one) => one.type === 'cheep') ?? null) : null;
 
     return { page, root, resumeCursor: connection.resumeCursor ?? null, endCursor: connection.edges.at(-1)?.cursor ?? null };
   }
@@ -700,6 +701,10 @@ export class RecordedSubscriber {
     const start = this.recorder.now();
     while (!this.isOver) {
       const read = await this.session.readPage(this.options.pick(), { list, id, first: this.options.first, after: null });
+      if (read === 'gone') {
+        this.log.steps.push({ type: 'gone' });
+        return;
+      }
       if (read) {
         this.log.steps.push({ type: 'page', page: read.page, root: read.root });
         // Later ones come beside frames: what they bring again is dropped.

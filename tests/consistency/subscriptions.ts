@@ -8,7 +8,7 @@
  */
 import type { JournalEntry } from '../../shared/messages/event.js';
 import { checkSeen, type Report } from './checker.js';
-import type { FrameKind, History, LiveFrame, LiveLog, SeenCheep, SeenPage, Topic } from './history.js';
+import type { FrameKind, History, LiveFrame, LiveLog, LiveStep, SeenCheep, SeenPage, Topic } from './history.js';
 import type { Past, Placed } from './past.js';
 
 /** Changes that a shard's log keeps at least: a cursor is too old only when more than these came after it. */
@@ -118,7 +118,8 @@ export function unfinished(past: Past, logs: LiveLog[]): LiveLog[] {
     const isReplaying =
       steps.findLast((step) => step.type === 'subscribed' || (step.type === 'frame' && step.kind === 'live'))?.type !== 'frame';
     // After a reset, the page has to come too.
-    const isReset = steps.findLast((step) => step.type === 'page' || (step.type === 'frame' && step.kind === 'reset'))?.type === 'frame';
+    const isPageOrReset = (step: LiveStep) => step.type === 'page' || step.type === 'gone' || (step.type === 'frame' && step.kind === 'reset');
+    const isReset = steps.findLast(isPageOrReset)?.type === 'frame';
 
     const isLate = last !== undefined && last.position > (frame?.at.position ?? 0);
 
@@ -163,6 +164,12 @@ class LogCheck {
       switch (step.type) {
         case 'page':
           this.page(step.page, step.root);
+          break;
+        case 'gone':
+          // Whether that is true was checked where it was read.
+          this.checkView();
+          this.view = null;
+          this.owesPage = null;
           break;
         case 'subscribed':
           this.isReplaying = true;
