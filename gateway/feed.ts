@@ -13,7 +13,7 @@
  */
 import pLimit from 'p-limit';
 import { registerEnumType } from 'type-graphql';
-import { compareChanges, readChanges, readStart, type ChangeId, type DecodeChange, type Logged } from '../read-side/changes.js';
+import { compareChanges, LAST_INDEX, readChanges, readStart, type ChangeId, type DecodeChange, type Logged } from '../read-side/changes.js';
 import { liveShard, shardName, shardOf, type ProjectionId, type Shard, type Space } from '../read-side/shard.js';
 import type { Logger } from '../shared/log.js';
 import type { Consistency } from './consistency.js';
@@ -106,8 +106,6 @@ const MOST_IN_A_READ = 500;
 const MOST_BEGINNING = 200;
 const MOST_REPLAYED = 200_000;
 const replays = { limit: pLimit(MOST_BEGINNING), frames: 0 };
-/** After every change of a position. */
-const LAST_INDEX = Number.MAX_SAFE_INTEGER;
 
 const changeId = ({ position, index }: Resume): ChangeId => ({ position, index: index ?? LAST_INDEX });
 

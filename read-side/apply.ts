@@ -25,7 +25,7 @@ const MOST_KEYS = 2_000;
  * Writes that are under way, at about the most, in however many scripts; of larger ones, two. Redis runs all that a client has sent
  * before it looks at another, and those who read would wait for it; with fewer it would have nothing to do between two answers.
  */
-const MOST_UNDER_WAY = 1_000;
+const MOST_UNDER_WAY = 2_000;
 const LEAST_UNDER_WAY = 2;
 
 const script = (lua: string, logLength: number) => `
@@ -43,15 +43,12 @@ local function putOff(id) redis.call('SADD', key('${UNMADE}'), id) end
 loggedAfter = tonumber(loggedAfter or 0)
 local function isLogged(position) return tonumber(position) > loggedAfter end
 
-local logIndex, logPosition, hasLogged, notLogged = 0, nil, false, nil
+local logIndex, logPosition, hasLogged = 0, nil, false
 local function log(position, ...)
+  if not isLogged(position) then return end
   if position ~= logPosition then logPosition, logIndex = position, 0 end
   local id = position .. '-' .. logIndex
   logIndex = logIndex + 1
-  if not isLogged(position) then
-    notLogged = id
-    return
-  end
   hasLogged = true
   local added = redis.pcall('XADD', key('${LOG}'), id, ...)
   -- It is there already when a script that failed in the middle is run again.
@@ -84,11 +81,12 @@ local function isMade()
 end
 
 local args = cmsgpack.unpack(ARGV[4])
+local reachesTarget = isBuilding and tonumber(upTo) >= target
 local last, i = nil, 1
 while i <= #args do
   local position, n = args[i], tonumber(args[i + 1])
   if position ~= last then
-    local isAtTarget = isBuilding and tonumber(position) >= target
+    local isAtTarget = reachesTarget and isBuilding and tonumber(position) >= target
     if isAtTarget and not isMade() then break end
     if touched >= ${MOST_KEYS} then
       upTo = string.format('%d', tonumber(position) - 1)
@@ -107,9 +105,8 @@ while i <= #args do
 end
 finish()
 -- It is at its target when all is made.
-local isUnmade = isBuilding and tonumber(upTo) >= target and not isMade()
+local isUnmade = reachesTarget and isBuilding and tonumber(upTo) >= target and not isMade()
 if isUnmade then upTo = string.format('%d', target - 1) end
-if notLogged then redis.call('SET', key('${LOG_TRIMMED}'), notLogged) end
 if hasLogged then trimLog() end
 redis.call('SET', KEYS[1], upTo)
 return {'applied', upTo, isUnmade and 1 or 0}
@@ -177,6 +174,9 @@ function createMove(redis: Redis) {
 export interface PositionedWrite {
   position: number;
   write: Write;
+  /** Several shards have it in their plans: it is packed once. */
+  isForMany?: boolean;
+  packed?: Buffer;
 }
 
 export type Applied =
@@ -222,12 +222,9 @@ export function createApply(redis: Redis, space: Space, projections: Projection[
     let answer: [status: string, applied: string | null, isUnmade: 0 | 1];
     try {
       if (writes.length === 0 && (await move(prefix, expected, upTo))) return { status: 'applied', applied: upTo };
-      const args: Argument[] = [];
-      // How many follow the command's name.
-      for (const { position, write } of writes) args.push(position, write.length - 1, ...write);
       // A batch is a script for each shard: they go out together.
       writeTogether(redis);
-      answer = await command.apply(prefix + APPLIED, prefix, expected, upTo, pack(args));
+      answer = await command.apply(prefix + APPLIED, prefix, expected, upTo, packWrites(writes));
     } finally {
       leave(writes.length);
     }
@@ -257,21 +254,67 @@ function createMakeSome(redis: Redis) {
   };
 }
 
+/** Of each: its position, how many arguments follow the command, the command and these. */
+function packWrites(writes: PositionedWrite[]): Buffer {
+  let count = 0;
+  let most = 0;
+  for (const one of writes) {
+    count += 2 + one.write.length;
+    if (one.isForMany) one.packed ??= packWrite(one);
+    most += one.packed?.length ?? mostBytes(one.write);
+  }
+  const bytes = Buffer.allocUnsafe(HEADER + most);
+  let end = packHeader(bytes, count);
+  for (const one of writes) end = one.packed ? end + one.packed.copy(bytes, end) : packInto(bytes, end, one);
+
+  return bytes.subarray(0, end);
+}
+
+function packWrite(one: PositionedWrite): Buffer {
+  const bytes = Buffer.allocUnsafe(mostBytes(one.write));
+
+  return bytes.subarray(0, packInto(bytes, 0, one));
+}
+
+function packInto(bytes: Buffer, start: number, { position, write }: PositionedWrite): number {
+  let end = packString(bytes, packString(bytes, start, String(position)), String(write.length - 1));
+  for (const arg of write) end = packString(bytes, end, arg);
+
+  return end;
+}
+
 /**
  * An array of strings in MessagePack, as Redis's scripts unpack it: to them strings are bytes. As arguments of the script each would
  * be an object of Redis's before it is one of Lua's, and ioredis would measure each three times.
  * Source: https://github.com/msgpack/msgpack/blob/master/spec.md
  */
-function pack(args: Argument[]): Buffer {
-  const HEADER = 5;
-  const texts = args.map((arg) => (typeof arg === 'number' ? String(arg) : arg));
-  // In UTF-8, a string has three bytes for each of its units at the most.
-  const bytes = Buffer.allocUnsafe(texts.reduce((sum, { length }) => sum + HEADER + 3 * length, HEADER));
-  let end = bytes.writeUInt32BE(texts.length, bytes.writeUInt8(0xdd));
-  for (const text of texts) {
-    const length = typeof text === 'string' ? bytes.write(text, end + HEADER) : text.copy(bytes, end + HEADER);
-    end = bytes.writeUInt32BE(length, bytes.writeUInt8(0xdb, end)) + length;
-  }
+function pack(args: readonly Argument[]): Buffer {
+  const bytes = Buffer.allocUnsafe(HEADER + mostBytes(args));
+  let end = packHeader(bytes, args.length);
+  for (const arg of args) end = packString(bytes, end, arg);
 
   return bytes.subarray(0, end);
+}
+
+/** Of an array, and of each string. */
+const HEADER = 5;
+const NUMBER_LENGTH = 24;
+
+/** Room for these, and two numbers before them. */
+function mostBytes(args: readonly Argument[]): number {
+  let bytes = 2 * (HEADER + NUMBER_LENGTH);
+  // In UTF-8, a string has three bytes for each of its units at the most.
+  for (const arg of args)
+    bytes += HEADER + (typeof arg === 'number' ? NUMBER_LENGTH : typeof arg === 'string' ? 3 * arg.length : arg.length);
+
+  return bytes;
+}
+
+const packHeader = (bytes: Buffer, count: number): number => bytes.writeUInt32BE(count, bytes.writeUInt8(0xdd));
+
+function packString(bytes: Buffer, start: number, arg: Argument): number {
+  const text = typeof arg === 'number' ? String(arg) : arg;
+  const length = typeof text === 'string' ? bytes.write(text, start + HEADER) : text.copy(bytes, start + HEADER);
+
+  return bytes.writeUInt32BE(length, bytes.writeUInt8(0xdb, start)) + length;
 }

@@ -9,6 +9,7 @@ import {
   LOG_LENGTH,
   LOG_TRIMMED,
   LOGGED_AFTER,
+  numberIn,
   readShard,
   textIn,
   type Read,
@@ -24,6 +25,9 @@ export interface ChangeId {
   index: number;
 }
 
+/** After every change of a position. */
+export const LAST_INDEX = Number.MAX_SAFE_INTEGER;
+
 /** A change, as its projection's `query.ts` decodes it, and which one it is. */
 export type Logged<Change> = Change & { id: ChangeId };
 
@@ -33,7 +37,7 @@ export type DecodeChange<Change> = (fields: Record<string, Buffer>) => Change;
 export interface Changes<Change> {
   /** In order. */
   changes: Logged<Change>[];
-  /** There may be changes between `after` and the first of these that the log no longer has. */
+  /** There may be changes between `after` and the first of these that the log no longer has, or never had. */
   isTorn: boolean;
 }
 
@@ -60,7 +64,7 @@ export async function loggedAfter(redis: Redis, prefix: string): Promise<number 
   const begun = Number(after ?? 0);
   const newest = trimmed ? parse(trimmed).position : 0;
 
-  // Of the position that was trimmed last some changes may be left, but of what was never logged none is.
+  // Of the position that was trimmed last some changes may be left.
   return newest > begun ? newest - 1 : begun;
 }
 
@@ -112,10 +116,15 @@ export function readStart<Change>(
 
 function askChanges(read: Read, after: ChangeId, most: number): void {
   read('GET', LOG_TRIMMED);
+  read('GET', LOGGED_AFTER);
   read('XRANGE', LOG, `(${text(after)}`, '+', 'COUNT', most);
 }
 
-function decodeChanges<Change>([trimmedReply, entries]: Reply[], after: ChangeId, decode: DecodeChange<Change>): Changes<Change> {
+function decodeChanges<Change>(
+  [trimmedReply, unloggedReply, entries]: Reply[],
+  after: ChangeId,
+  decode: DecodeChange<Change>,
+): Changes<Change> {
   const changes = (entries as [Buffer, Buffer[]][]).map(([id, flat]) => {
     const fields = Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name.toString(), flat[i + 1]!]] : [])));
 
@@ -123,6 +132,10 @@ function decodeChanges<Change>([trimmedReply, entries]: Reply[], after: ChangeId
   });
 
   const trimmed = textIn(trimmedReply);
+  const unlogged = numberIn(unloggedReply);
+  const isTrimmed = trimmed !== null && compareChanges(after, parse(trimmed)) < 0;
+  // Whether anything happened there is not known.
+  const isUnlogged = unlogged > 0 && compareChanges(after, { position: unlogged, index: LAST_INDEX }) < 0;
 
-  return { changes, isTorn: trimmed !== null && compareChanges(after, parse(trimmed)) < 0 };
+  return { changes, isTorn: isTrimmed || isUnlogged };
 }

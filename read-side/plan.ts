@@ -3,7 +3,7 @@ import { partOf } from '../shared/ids.js';
 import type { JournalEntry } from '../shared/messages/event.js';
 import { decodeEntry } from '../shared/messages/upcast.js';
 import type { PositionedWrite } from './apply.js';
-import type { PlacedWrite, Projection } from './projection.js';
+import type { PlacedWrite, Projection, Write } from './projection.js';
 import type { Shard } from './shard.js';
 
 /** An entry that cannot be made sense of: every projection stops before it. */
@@ -26,7 +26,12 @@ export interface PlannedShard {
   shard: Shard;
   /** The position beyond which it must not go; Infinity for none. */
   limit: number;
+  /** Up to here nobody reads it, since it builds itself, and it logs nothing: it does not show in which order it was written. */
+  unseenUpTo: number;
 }
+
+/** Of a command that a script calls: Lua's stack has room for 8,000. */
+const MOST_ARGUMENTS = 6_000;
 
 export interface Plan {
   upTo: number;
@@ -41,7 +46,7 @@ export type IsSkipped = (shard: Shard, position: number) => boolean;
 
 /**
  * For each of a projection's shards, in their order: up to the batch's end, to the shard's limit, or before the first entry that the
- * projection fails at.
+ * projection fails at. Where none of them is seen (`unseenUpTo`), fewer writes do the same.
  * @param count how many shards the projection has; not all need be among these
  */
 export function plan(
@@ -52,6 +57,9 @@ export function plan(
   isSkipped: IsSkipped,
 ): Plan[] {
   const end = batch.at(-1)!.position;
+  const isUnseen = shards.every(({ limit, unseenUpTo }) => end <= Math.min(limit, unseenUpTo));
+  /** By key: what goes on being added to. */
+  const joined = new Map<string, [...Write]>();
   const plans = shards.map(({ limit }): Plan => ({ upTo: Math.min(end, limit), writes: [], failed: null }));
   // A projection may have several generations, and so several shards of one number.
   const byNumber: number[][] = Array.from({ length: count }, () => []);
@@ -67,12 +75,28 @@ export function plan(
     } catch (error) {
       failed = new Error(`${projection.id.name} cannot apply the entry at position ${position}`, { cause: error });
     }
-    for (const { id, write } of writes) {
-      for (const i of id === null ? everyone : byNumber[partOf(id, count)]!) {
-        if (position <= plans[i]!.upTo && !isSkipped(shards[i]!.shard, position)) plans[i]!.writes.push({ position, write });
+    for (const { id, write, unseen } of writes) {
+      const its = id === null ? everyone : byNumber[partOf(id, count)]!;
+      const going = its.filter((i) => position <= plans[i]!.upTo && !isSkipped(shards[i]!.shard, position));
+      const isForMany = going.length > 1;
+      let one: PositionedWrite = { position, write, isForMany };
+      if (isUnseen && unseen !== undefined) {
+        if (unseen === null) continue;
+        const [command, key, ...args] = unseen;
+        const isForAll = going.length === its.length;
+        const before = isForAll ? joined.get(key) : undefined;
+        if (before?.[0] === command && before.length + args.length <= MOST_ARGUMENTS) {
+          before.push(...args);
+          continue;
+        }
+        const joining: [...Write] = [command, key, ...args];
+        if (isForAll) joined.set(key, joining);
+        one = { position, write: joining, isForMany };
       }
+      for (const i of going) plans[i]!.writes.push(one);
     }
     if (failed === null) continue;
+    joined.clear();
     plans.forEach((one, i) => {
       if (one.failed || one.upTo < position || isSkipped(shards[i]!.shard, position)) return;
       one.failed = failed;

@@ -15,6 +15,11 @@ export interface PlacedWrite {
   /** The id whose shard it goes to; null for all shards. */
   id: string | null;
   write: Write;
+  /**
+   * What is written in its place while nobody reads the shard and it logs nothing, as one that builds itself does; null for nothing.
+   * Those of a batch that have the same command and key become one, at the place of the first, with the arguments of all.
+   */
+  unseen?: Write | null;
 }
 
 /** In the shard that is asked about `id`. */
@@ -22,10 +27,15 @@ export const at = (id: string, ...write: Write): PlacedWrite => ({ id, write });
 /** In every shard. */
 export const everywhere = (...write: Write): PlacedWrite => ({ id: null, write });
 
+/** As `at`, adding to a key what is only taken out again after that, and never added again: it does not matter how early. */
+export const adds = (id: string, ...write: Write): PlacedWrite => ({ id, write, unseen: write });
+/** As `at`, of what is only logged. */
+export const tells = (id: string, ...write: Write): PlacedWrite => ({ id, write, unseen: null });
+
 /** Of the aggregate, by this event. Every event of the domain is of a version of one. */
 export const versionOf = ({ aggregate }: JournalEntry): number => aggregate!.version;
 
-/** Lua with one function: `at(id, 'tell', …)` appends fields to the shard's log of changes, and changes nothing else. */
+/** Lua with one function: `tells(id, 'tell', …)` appends fields to the shard's log of changes, and changes nothing else. */
 export const TELL = `
 functions.tell = function(position, ...)
   log(position, ...)

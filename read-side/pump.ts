@@ -178,13 +178,17 @@ export class Pump {
     const { space, isSkipped } = this.options;
     const plans = new Map<PumpedShard, Plan>();
     let since = performance.now();
+    const end = batch.at(-1)!.position;
     // Who joins from here on has all of this batch.
-    for (const [projection, shards] of Map.groupBy([...this.shards.values()], (shard) => shard.projection)) {
-      if (performance.now() - since > SLICE_MS) {
-        await nextTurn();
-        since = performance.now();
+    for (const [projection, all] of Map.groupBy([...this.shards.values()], (shard) => shard.projection)) {
+      // Those that can have the same writes.
+      for (const shards of Map.groupBy(all, ({ unseenUpTo }) => end <= unseenUpTo).values()) {
+        if (performance.now() - since > SLICE_MS) {
+          await nextTurn();
+          since = performance.now();
+        }
+        plan(projection, shards, space.shards, batch, isSkipped).forEach((part, i) => plans.set(shards[i]!, part));
       }
-      plan(projection, shards, space.shards, batch, isSkipped).forEach((part, i) => plans.set(shards[i]!, part));
     }
 
     return plans;

@@ -339,7 +339,15 @@ class ReadSideWorker {
       if (this.owned.size >= share) break;
       const [got] = await this.lease(space, [candidate.shard]);
       if (!got) continue;
-      this.owned.set(shardName(candidate.shard), { ...candidate, applied: -1, target: 0, limit: Infinity, pump: null, stopped: null });
+      this.owned.set(shardName(candidate.shard), {
+        ...candidate,
+        applied: -1,
+        target: 0,
+        limit: Infinity,
+        unseenUpTo: 0,
+        pump: null,
+        stopped: null,
+      });
       taken.push(shardName(candidate.shard));
     }
     if (surplus.length || lost.length || taken.length) log.info({ processes, owned: this.owned.size, taken, surplus, lost }, 'shards');
@@ -387,7 +395,7 @@ class ReadSideWorker {
   private async begin(space: Space, idle: Owned[], head: { position: number } | null): Promise<void> {
     const { redis, nats, log } = this.options;
     const standing = await Promise.all(
-      idle.map(({ shard }) => redis.mget(prefixOf(space, shard) + APPLIED, prefixOf(space, shard) + TARGET)),
+      idle.map(({ shard }) => redis.mget([APPLIED, TARGET, LOGGED_AFTER].map((name) => prefixOf(space, shard) + name))),
     );
     // Without the write side, what stands can go on; what is new cannot be begun.
     if (!head && standing.some(([applied]) => applied === null)) throw new Error('no write side tells where the journal stands');
@@ -397,23 +405,26 @@ class ReadSideWorker {
         const prefix = prefixOf(space, shard);
         const { live } = generationsOf(this.control!, shard.projection);
         const after = await loggedAfter(redis, prefixOf(space, { ...shard, generation: live }));
+        const unlogged = after ?? Math.max(0, head.position - MOST_LOGGED_BEFORE_TARGET);
         crashPoint('read side: before beginning');
         // The target first: whoever sees `applied` must know that it is not the whole yet.
         await redis
           .multi()
           .set(prefix + TARGET, head.position)
-          .set(prefix + LOGGED_AFTER, after ?? Math.max(0, head.position - MOST_LOGGED_BEFORE_TARGET))
+          .set(prefix + LOGGED_AFTER, unlogged)
           .set(prefix + APPLIED, 0, 'NX')
           .exec();
         crashPoint('read side: after beginning');
-        standing[i] = ['0', String(head.position)];
+        standing[i] = ['0', String(head.position), String(unlogged)];
         log.info({ shard: shardName(shard), target: head.position }, 'a shard builds itself');
       }
     }
     idle.forEach((owned, i) => {
-      owned.applied = Number(standing[i]![0]);
+      const [applied, target, unlogged] = standing[i]!.map((position) => Number(position ?? 0)) as [number, number, number];
+      owned.applied = applied;
+      owned.unseenUpTo = Math.min(unlogged, target - 1);
       // Ready is who has all that there was when it took the shard.
-      owned.target = Math.max(Number(standing[i]![1] ?? 0), head?.position ?? 0);
+      owned.target = Math.max(target, head?.position ?? 0);
       owned.stopped = null;
     });
     this.hold(this.control!);

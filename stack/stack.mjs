@@ -422,6 +422,9 @@ function redisArgs(_program, folder, port) {
     dir: folder,
     appendonly: 'yes',
     appendfsync: 'everysec',
+    // A rewrite takes a core from all others: docs/decisions/0013.
+    'auto-aof-rewrite-min-size': '1gb',
+    rdbcompression: 'no',
     save: '',
     'maxmemory-policy': 'noeviction',
     'zset-max-listpack-entries': 128,

@@ -15,7 +15,11 @@ import {
 } from '../client/operations.js';
 import { OperatorError, UsageError } from '../cli/subcommand.js';
 import { verify } from '../cli/verify.js';
-import { packId, projectionName, unpackId } from '../read-side/shard.js';
+import { AUTHORS } from '../read-side/authors/query.js';
+import { CHEEPS } from '../read-side/cheeps/query.js';
+import { COMMANDS } from '../read-side/commands/query.js';
+import { HISTORIES } from '../read-side/histories/query.js';
+import { packId, prefixOf, projectionName, unpackId, type ProjectionId } from '../read-side/shard.js';
 import { TIMELINES } from '../read-side/timelines/query.js';
 import { partOf } from '../shared/ids.js';
 import { connectNats, ensureStream, eventsStream, type Nats } from '../shared/jetstream.js';
@@ -106,8 +110,8 @@ const quiet = () =>
     return before.equal && before.position === after.position;
   }, 'nothing happens any more');
 
-const keyOf = (projection: string, version: number, id: string, name: string) =>
-  `${system.namespace}:${epoch}:{${projection}:${partOf(id, SHARDS)}}:${version}:${name}`;
+const keyOf = (projection: ProjectionId, id: string, name: string) =>
+  prefixOf({ namespace: system.namespace, epoch, shards: SHARDS }, { projection, number: partOf(id, SHARDS) }) + name;
 
 async function cheeperProcess(args: string[]) {
   const child = spawn(process.execPath, ['--enable-source-maps', 'cli/main.js', 'verify', ...args], {
@@ -175,24 +179,22 @@ describe('cheeper verify finds', () => {
     await quiet();
   });
 
-  const damages: { title: string; projection: string; version: number; damage(): Promise<[key: string, what: object]> }[] = [
+  const damages: { title: string; projection: ProjectionId; damage(): Promise<[key: string, what: object]> }[] = [
     {
       title: 'a member that is missing in a set',
-      projection: 'timelines',
-      version: TIMELINES.version,
+      projection: TIMELINES,
       async damage() {
         const [reader, author] = [authors[2]!.id, authors[3]!.id];
-        const key = keyOf('timelines', TIMELINES.version, reader, `following:${reader}`);
+        const key = keyOf(TIMELINES, reader, `following:${reader}`);
         expect(await system.redis.srem(key, author)).toBe(1);
         return [key, { what: expect.stringContaining(`following:${reader} ${author}`), is: null, shouldBe: 'a member' }];
       },
     },
     {
       title: 'a timeline without its newest cheep',
-      projection: 'timelines',
-      version: TIMELINES.version,
+      projection: TIMELINES,
       async damage() {
-        const key = keyOf('timelines', TIMELINES.version, authors[2]!.id, `timeline:${authors[2]!.id}`);
+        const key = keyOf(TIMELINES, authors[2]!.id, `timeline:${authors[2]!.id}`);
         const count = await system.redis.llen(key);
         expect(count).toBeGreaterThan(0);
         const entry = (await system.redis.rpopBuffer(key))!;
@@ -202,10 +204,9 @@ describe('cheeper verify finds', () => {
     },
     {
       title: 'a wrong score',
-      projection: 'cheeps',
-      version: 2,
+      projection: CHEEPS,
       async damage() {
-        const key = keyOf('cheeps', 2, cheepIds[0]!, `likes:${cheepIds[0]!}`);
+        const key = keyOf(CHEEPS, cheepIds[0]!, `likes:${cheepIds[0]!}`);
         const score = Number(await system.redis.zscore(key, packId(authors[0]!.id)));
         await system.redis.zadd(key, score + 1, packId(authors[0]!.id));
         return [
@@ -216,20 +217,18 @@ describe('cheeper verify finds', () => {
     },
     {
       title: 'a key too many',
-      projection: 'histories',
-      version: 1,
+      projection: HISTORIES,
       async damage() {
-        const key = keyOf('histories', 1, 'x', 'history:x');
+        const key = keyOf(HISTORIES, 'x', 'history:x');
         await system.redis.zadd(key, 1, 'something');
         return [key, { what: expect.stringContaining('history:x'), is: 'a zset of 1', shouldBe: null }];
       },
     },
     {
       title: 'a key that is missing',
-      projection: 'authors',
-      version: 2,
+      projection: AUTHORS,
       async damage() {
-        const key = keyOf('authors', 2, authors[1]!.id, `author:${authors[1]!.id}`);
+        const key = keyOf(AUTHORS, authors[1]!.id, `author:${authors[1]!.id}`);
         await system.redis.del(key);
         return [
           key,
@@ -239,18 +238,16 @@ describe('cheeper verify finds', () => {
     },
     {
       title: 'a key of another type',
-      projection: 'authors',
-      version: 2,
+      projection: AUTHORS,
       async damage() {
-        const key = keyOf('authors', 2, authors[1]!.id, `cheeps:${authors[1]!.id}`);
+        const key = keyOf(AUTHORS, authors[1]!.id, `cheeps:${authors[1]!.id}`);
         await system.redis.set(key, 'nothing');
         return [key, { is: 'a string of 7', shouldBe: expect.stringContaining('a zset of') }];
       },
     },
     {
       title: 'a wrong string',
-      projection: 'commands',
-      version: 1,
+      projection: COMMANDS,
       async damage() {
         const [row] = await system.sql<{ commandId: string; actorId: string }>(
           `SELECT JSON_VALUE(body, '$.commandId') AS commandId, JSON_VALUE(body, '$.actorId') AS actorId FROM journal WHERE type = 'CheepLiked' LIMIT 1`,
@@ -265,10 +262,9 @@ describe('cheeper verify finds', () => {
     },
     {
       title: 'a log without one of its entries, though it is too long to be read at once',
-      projection: 'timelines',
-      version: TIMELINES.version,
+      projection: TIMELINES,
       async damage() {
-        const key = keyOf('timelines', TIMELINES.version, authors[2]!.id, 'log');
+        const key = keyOf(TIMELINES, authors[2]!.id, 'log');
         expect(await system.redis.xlen(key)).toBeGreaterThan(MANY);
         const ids = (await system.redis.xrange(key, '-', '+')).map(([id]) => id);
         const id = ids[Math.floor(ids.length * 0.9)]!;
@@ -277,20 +273,20 @@ describe('cheeper verify finds', () => {
       },
     },
   ];
-  it.each(damages)('$title', async ({ projection, version, damage }) => {
+  it.each(damages)('$title', async ({ projection, damage }) => {
     // What the damage will be done to is known only to the damage: all of the projection is kept.
-    const keys = await system.redis.keys(`${system.namespace}:${epoch}:{${projection}:*`);
+    const keys = await system.redis.keys(`${system.namespace}:${epoch}:{${projection.name}:*`);
     const kept = await Promise.all(keys.map((key) => system.redis.dumpBuffer(key)));
     const [key, what] = await damage();
-    const answer = await verified('--projection', projection);
+    const answer = await verified('--projection', projection.name);
     const i = keys.indexOf(key);
     if (i < 0) await system.redis.del(key);
     else await system.redis.restore(key, 0, kept[i]!, 'REPLACE');
 
-    expect(answer.line).toBe(`Not equal to the journal: ${projection}.${version}.`);
-    expect(found(answer)).toMatchObject({ [`${projection}.${version}`]: what });
+    expect(answer.line).toBe(`Not equal to the journal: ${projectionName(projection)}.`);
+    expect(found(answer)).toMatchObject({ [projectionName(projection)]: what });
     expect(answer.checks.find(({ equal }) => !equal)!.differing).toBe(1);
-    expect(await verified('--projection', projection)).toMatchObject({ equal: true });
+    expect(await verified('--projection', projection.name)).toMatchObject({ equal: true });
   });
 
   /** A row is another for as long as it is looked at. */
@@ -321,7 +317,7 @@ describe('cheeper verify finds', () => {
       inbox: { what: expect.stringMatching(/^command /), is: `a row for position ${position}`, shouldBe: null },
       'state cheeps': { what: expect.stringContaining(cheepIds[0]!) },
       stream: { what: expect.stringContaining(`position ${position}`), shouldBe: null },
-      'cheeps.2': { what: expect.stringContaining(`The journal has nothing at position ${position}`) },
+      [projectionName(CHEEPS)]: { what: expect.stringContaining(`The journal has nothing at position ${position}`) },
     });
   });
 
@@ -339,7 +335,7 @@ describe('cheeper verify finds', () => {
         position,
       },
       stream: expect.objectContaining({ position }) as unknown,
-      'cheeps.2': {
+      [projectionName(CHEEPS)]: {
         what: expect.stringContaining(`cheep:${cheepIds[0]!} message`),
         is: 'Hello, everybody',
         shouldBe: 'Hello, anybody',

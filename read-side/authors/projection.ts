@@ -1,6 +1,6 @@
 import type { AuthorProfileUpdated, AuthorUsernameChanged, AuthorEmailChanged } from '../../shared/messages/author.js';
 import type { JournalEntry } from '../../shared/messages/event.js';
-import { at, defineProjection, TELL, versionOf, type PlacedWrite } from '../projection.js';
+import { adds, at, defineProjection, TELL, tells, versionOf, type PlacedWrite } from '../projection.js';
 import { packId } from '../shard.js';
 import { authorKey, AUTHORS, cheepsKey, followersKey, followingKey, usernameKey, type AuthorField } from './query.js';
 
@@ -30,7 +30,7 @@ export const authors = defineProjection(
       tell(followerId),
     ],
     CheepPosted: ({ authorId, cheepId }, { position }) => [
-      at(authorId, 'ZADD', cheepsKey(authorId), position, packId(cheepId)),
+      adds(authorId, 'ZADD', cheepsKey(authorId), position, packId(cheepId)),
       tell(authorId),
     ],
     CheepDeleted: ({ authorId, cheepId }) => [at(authorId, 'ZREM', cheepsKey(authorId), packId(cheepId)), tell(authorId)],
@@ -39,7 +39,7 @@ export const authors = defineProjection(
 );
 
 /** Those who watch an author hear that its profile, or one of its counts, is another. */
-const tell = (authorId: string): PlacedWrite => at(authorId, 'tell', 'author', packId(authorId));
+const tell = (authorId: string): PlacedWrite => tells(authorId, 'tell', 'author', packId(authorId));
 
 type Fields = { [Field in AuthorField]?: string | number | null };
 

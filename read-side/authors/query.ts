@@ -15,7 +15,7 @@ import { askPage, decodePage, type ListedPages, type Page, type PageRequest } fr
 import { readRows, type Rows, type RowShape, type RowsRequest } from '../rows.js';
 import { readShard, shardOf, textIn, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
-export const AUTHORS = { name: 'authors', version: 2 };
+export const AUTHORS = { name: 'authors', version: 3 };
 
 export const authorKey = (id: string) => `author:${id}`;
 export const usernameKey = (username: string) => `username:${username.toLowerCase()}`;

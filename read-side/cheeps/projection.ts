@@ -1,4 +1,4 @@
-import { at, defineProjection, TELL, versionOf, type PlacedWrite } from '../projection.js';
+import { adds, at, defineProjection, TELL, tells, versionOf, type PlacedWrite } from '../projection.js';
 import { packId } from '../shard.js';
 import { cheepKey, CHEEPS, likesKey, repliesKey, type CheepField, type ThreadChange } from './query.js';
 
@@ -25,7 +25,7 @@ export const cheeps = defineProjection(
       tell({ type: 'edited', watchedId: cheepId, cheepId }),
       ...(inReplyTo
         ? [
-            at(inReplyTo, 'ZADD', repliesKey(inReplyTo), entry.position, packId(cheepId)),
+            adds(inReplyTo, 'ZADD', repliesKey(inReplyTo), entry.position, packId(cheepId)),
             tell({ type: 'replied', watchedId: inReplyTo, cheepId }),
           ]
         : []),
@@ -60,7 +60,7 @@ export const cheeps = defineProjection(
 
 /** Those who watch a cheep hear of it and of its replies. */
 const tell = ({ type, watchedId, cheepId }: ThreadChange): PlacedWrite =>
-  at(watchedId, 'tell', 'type', type, 'watched', packId(watchedId), 'cheep', packId(cheepId));
+  tells(watchedId, 'tell', 'type', type, 'watched', packId(watchedId), 'cheep', packId(cheepId));
 
 const tellBoth = (type: ThreadChange['type'], cheepId: string, parentId: string | null): PlacedWrite[] =>
   [cheepId, ...(parentId ? [parentId] : [])].map((watchedId) => tell({ type, watchedId, cheepId }));

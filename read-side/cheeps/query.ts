@@ -15,7 +15,7 @@ import { askPage, decodePage, type ListedPages, type Page, type PageRequest } fr
 import { readRows, type Rows, type RowShape, type RowsRequest } from '../rows.js';
 import { numberIn, readShard, shardOf, textIn, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
-export const CHEEPS = { name: 'cheeps', version: 2 };
+export const CHEEPS = { name: 'cheeps', version: 3 };
 
 export const cheepKey = (id: string) => `cheep:${id}`;
 export const repliesKey = (id: string) => `replies:${id}`;

@@ -18,7 +18,7 @@ import type { Notice } from '../../shared/messages/notification.js';
 import type { PageRequest } from '../list.js';
 import { numberIn, readShardBy, shardOf, type Shard, type Snapshot, type Space } from '../shard.js';
 
-export const NOTIFICATIONS = { name: 'notifications', version: 1 };
+export const NOTIFICATIONS = { name: 'notifications', version: 2 };
 
 /** Of each reader; older ones are forgotten, read or not. */
 export const MOST_NOTIFICATIONS = 10_000;

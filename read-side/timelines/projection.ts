@@ -24,6 +24,35 @@ local function replaceAfter(timeline, count, entries)
   if #entries > 0 then append(timeline, entries) end
 end
 
+-- The end of a timeline, from a position on; and how many entries come before that.
+local function endFrom(timeline, position)
+  local before = countUpTo(timeline, position - 1)
+  return redis.call('LRANGE', timeline, before, -1), before
+end
+
+-- Puts entries, which are in order, between the others. Says how many were written.
+local function insert(timeline, entries)
+  local others, before = endFrom(timeline, positionOf(entries[1]))
+  local all, n, i = {}, 0, 1
+  for j = 1, #others + 1 do
+    local position = others[j] and positionOf(others[j]) or math.huge
+    while entries[i] and positionOf(entries[i]) <= position do
+      -- It is there already when a script that failed in the middle is run again.
+      if positionOf(entries[i]) < position then
+        n = n + 1
+        all[n] = entries[i]
+      end
+      i = i + 1
+    end
+    if others[j] then
+      n = n + 1
+      all[n] = others[j]
+    end
+  end
+  replaceAfter(timeline, before, all)
+  return n
+end
+
 -- Mostly nobody is, which one question tells for the whole script.
 local hotAuthors = nil
 local function isHot(author)
@@ -59,9 +88,8 @@ local function completeTimeline(reader)
   postponed.timelines[reader] = nil
   local timeline = key('timeline:' .. reader)
   local newest = redis.call('LINDEX', timeline, -1)
-  -- They are there already when a script that failed in the middle is run again.
-  while newest and entries[1] and positionOf(entries[1]) <= positionOf(newest) do table.remove(entries, 1) end
-  if #entries > 0 then append(timeline, entries) end
+  -- When a script that failed in the middle is run again, some are there already, and some that come after them.
+  if newest and positionOf(entries[1]) <= positionOf(newest) then insert(timeline, entries) else append(timeline, entries) end
 end
 
 finish = function()
@@ -98,6 +126,13 @@ functions.post = function(position, author, cheep)
   if isHot(author) then noteNewest(author) end
   tellFollowers(position, 'posted', author, cheep)
   return touched
+end
+
+-- Many of one author's, while nobody sees the shard: their positions and ids.
+functions.posts = function(position, author, ...)
+  redis.call('ZADD', key('posts:' .. author), ...)
+  if isHot(author) then noteNewest(author) end
+  return 1 + select('#', ...) / 20
 end
 
 functions.edit = function(position, author, cheep)
@@ -159,35 +194,13 @@ local function collectFor(timeline, author)
   return found
 end
 
--- The end of a timeline, from a position on; and how many entries come before that.
-local function endFrom(timeline, position)
-  local before = countUpTo(timeline, position - 1)
-  return redis.call('LRANGE', timeline, before, -1), before
-end
-
 -- Puts the author's posts between the others. Says how many entries were written.
 local function merge(timeline, author)
   local found = collectFor(timeline, author)
   if #found.positions == 0 then return 0 end
-  local entries, before = endFrom(timeline, found.positions[1])
-  local merged, n, i = {}, 0, 1
-  for j = 1, #entries + 1 do
-    local position = entries[j] and positionOf(entries[j]) or math.huge
-    while i <= #found.positions and found.positions[i] <= position do
-      -- It is there already when a script that failed in the middle is run again.
-      if found.positions[i] < position then
-        n = n + 1
-        merged[n] = entryOf(found.positions[i], found.ids[found.positions[i]])
-      end
-      i = i + 1
-    end
-    if entries[j] then
-      n = n + 1
-      merged[n] = entries[j]
-    end
-  end
-  replaceAfter(timeline, before, merged)
-  return n
+  local entries = {}
+  for i, position in ipairs(found.positions) do entries[i] = entryOf(position, found.ids[position]) end
+  return insert(timeline, entries)
 end
 
 -- The newest of all whom the reader follows and does not merge. First as many of each as there would be if all had posted as much,
@@ -274,8 +287,12 @@ export const createTimelines = ({ hotFollowers, timelineLength = TIMELINE_LENGTH
       AuthorFollowed: ({ followerId, followedId }) => [at(followerId, 'follow', followerId, followedId)],
       AuthorUnfollowed: ({ followerId, followedId }) => [at(followerId, 'unfollow', followerId, followedId)],
       // Every shard keeps every author's cheeps, because any of its readers may follow any author next.
-      CheepPosted: ({ authorId, cheepId }) => [everywhere('post', authorId, packId(cheepId))],
-      CheepEdited: ({ authorId, cheepId }) => [everywhere('edit', authorId, packId(cheepId))],
+      CheepPosted: ({ authorId, cheepId }, { position }) => {
+        const id = packId(cheepId);
+
+        return [{ ...everywhere('post', authorId, id), unseen: ['posts', authorId, position, id] }];
+      },
+      CheepEdited: ({ authorId, cheepId }) => [{ ...everywhere('edit', authorId, packId(cheepId)), unseen: null }],
       CheepDeleted: ({ authorId, cheepId }) => [everywhere('delete', authorId, packId(cheepId))],
     },
     lua({ hotFollowers, timelineLength }),

@@ -24,7 +24,7 @@ import type { Redis } from 'ioredis';
 import { decodePage, type Page, type PageRequest } from '../list.js';
 import { readShardBy, shardOf, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
-export const TIMELINES = { name: 'timelines', version: 4 };
+export const TIMELINES = { name: 'timelines', version: 5 };
 
 /** Cheeps that a timeline keeps ready. */
 export const TIMELINE_LENGTH = 800;

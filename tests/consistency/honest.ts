@@ -438,7 +438,7 @@ class Town {
     const frame = (kind: FrameKind, position: number, index: number | null, more: Partial<LiveFrame> = {}) =>
       steps.push({ type: 'frame', kind, at: { position, index }, token: this.end, subject: null, reason: null, seen: null, ...more });
     const lastCursor = (): Cursor => {
-      const last = steps.findLast((step) => step.type !== 'subscribed')!;
+      const last = steps.findLast((step) => step.type === 'page' || step.type === 'frame')!;
 
       return last.type === 'page' ? { position: last.page.from, index: null } : last.at;
     };

@@ -118,7 +118,8 @@ export function unfinished(past: Past, logs: LiveLog[]): LiveLog[] {
     const isReplaying =
       steps.findLast((step) => step.type === 'subscribed' || (step.type === 'frame' && step.kind === 'live'))?.type !== 'frame';
     // After a reset, the page has to come too.
-    const isPageOrReset = (step: LiveStep) => step.type === 'page' || step.type === 'gone' || (step.type === 'frame' && step.kind === 'reset');
+    const isPageOrReset = (step: LiveStep) =>
+      step.type === 'page' || step.type === 'gone' || (step.type === 'frame' && step.kind === 'reset');
     const isReset = steps.findLast(isPageOrReset)?.type === 'frame';
 
     const isLate = last !== undefined && last.position > (frame?.at.position ?? 0);

@@ -111,7 +111,7 @@ class Worker {
   private readonly left = new Set<string>();
 
   constructor(private readonly town: ShardsOfATown) {
-    const shards = town.shards.map(({ shard, projection }) => ({ shard, projection, applied: 0, limit: Infinity }));
+    const shards = town.shards.map(({ shard, projection }) => ({ shard, projection, applied: 0, limit: Infinity, unseenUpTo: 0 }));
     this.shards = new Map(shards.map((shard) => [shardName(shard.shard), shard]));
     this.begin(shards);
   }
@@ -365,7 +365,7 @@ class ShardsOfATown {
     });
     const later = possible.filter(({ change }) => compareChanges(change.id, after) > 0);
     // Too old is only what the log could not hold, and what was before it began.
-    const isBefore = later.some(({ change }) => change.id.position <= this.loggedAfter);
+    const isBefore = this.loggedAfter > 0 && after.position <= this.loggedAfter;
     if (value.isTorn && !isBefore && later.length < this.logLength)
       throw new Error(`the log says that it is torn after ${JSON.stringify(after)}`);
     if (value.changes.length > this.logLength) throw new Error(`the log has ${value.changes.length} changes`);
