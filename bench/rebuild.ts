@@ -1,8 +1,8 @@
 /**
  * How fast the read side builds itself from the journal: all projections after Redis was wiped, and then each of them, beside the
- * live one, while all are read. The floors, in the same run: a program that only reads the same stream and decodes it; and the writes
- * that all of that came to in Redis, as many of each command, sent bare, a thousand at a time. REBUILD_EVENTS says how many events,
- * REBUILD_FOLLOW how often people follow, of about 100 things that they do (22): the fewer, the fewer timelines a cheep goes to.
+ * live one, while all are read. The floors, in the same run: a program that only reads the same stream and decodes it; and the very
+ * commands that all of that came to in Redis, sent bare, a thousand at a time (see written-commands.ts). REBUILD_EVENTS says how many
+ * events, REBUILD_FOLLOW how often people follow, of about 100 things that they do (22): the fewer, the fewer timelines a cheep goes to.
  */
 import type { Redis } from 'ioredis';
 import { generationsOf, readControl, shardsOf } from '../read-side/control.js';
@@ -14,10 +14,11 @@ import { decodeEntry } from '../shared/messages/upcast.js';
 import { natsNames } from '../shared/names.js';
 import { isQuick, percentile, required, table, type Comparison } from './figures.js';
 import { System, until } from './system.js';
+import { WrittenCommands } from './written-commands.js';
 
 const EVENTS = Number(process.env['REBUILD_EVENTS'] ?? (isQuick ? 20_000 : 1_000_000));
 const FOLLOW = Number(process.env['REBUILD_FOLLOW'] ?? 22);
-/** Bare writes that are sent at once, and messages that are read. */
+/** Bare commands that are sent at once, and messages that are read. */
 const AT_ONCE = 1_000;
 const READ_EVERY_MS = 10;
 const DEADLINE_MS = 30 * 60_000;
@@ -43,7 +44,7 @@ export async function rebuild(): Promise<Comparison[]> {
       if (++decoded === EVENTS) break;
     }
   });
-  const readSide = (await system.start('read-side')).process;
+  let readSide = (await system.start('read-side')).process;
   const space = await system.space();
   const rows: Parameters<typeof table>[2] = [];
   /** How shards build themselves from when they have begun, while all are read. */
@@ -58,10 +59,7 @@ export async function rebuild(): Promise<Comparison[]> {
     return EVENTS / seconds;
   };
   const all = PROJECTIONS.flatMap((projection) => shardsOf(space, projection, 1));
-  const written = await writesDone(redis);
   const perSecond = await measure(`all ${PROJECTIONS.length} projections`, all);
-  const writes = [...(await writesDone(redis))].map(([name, calls]) => [name, calls - (written.get(name) ?? 0)] as const);
-  const writesSeconds = await seconds(() => writeBare(redis, system.namespace, writes));
   const quiet = await readsFor(redis, space, all, 2_000);
   for (const projection of isQuick ? [] : PROJECTIONS) {
     const begun = system.operator('projections', 'rebuild', projection.name, '--no-wait');
@@ -74,6 +72,19 @@ export async function rebuild(): Promise<Comparison[]> {
     await begun;
     await system.operator('projections', 'drop', projection.name, '--yes');
   }
+
+  // They are recorded from another build: while that goes on, Redis must not rewrite its file.
+  const begin = async () => {
+    await readSide.stop();
+    await system.removeKeys();
+  };
+  await begin();
+  const commands = await WrittenCommands.record(redis, async () => {
+    readSide = (await system.start('read-side')).process;
+    await until('all is built again', DEADLINE_MS, async () => (await system.applied(all)) >= EVENTS);
+  });
+  await begin();
+  const writesSeconds = await commands.replay(AT_ONCE);
 
   const unmeasured = ['', ''];
   table(
@@ -99,40 +110,6 @@ export async function rebuild(): Promise<Comparison[]> {
     },
     { name: 'rebuild of all projections: thousands of events a second', ratio: perSecond / 1_000, aim: 20, aimIs: 'at least', runs: 1 },
   ];
-}
-
-/** What a write of each kind needs besides its key. */
-const BARE: Record<string, (n: number) => (string | number)[]> = {
-  zadd: (n) => [n, `sixteen bytes${n % 997}`],
-  hset: (n) => [`field${n % 7}`, 'as long as an id is, more or less....'],
-  sadd: (n) => [`sixteen bytes${n % 997}`],
-  rpush: () => ['twenty-four bytes to keep'],
-  lpush: () => ['twenty-four bytes to keep'],
-  xadd: () => ['MAXLEN', '~', 10_000, '*', 'type', 'posted', 'author', 'sixteen bytes...', 'cheep', 'sixteen bytes...'],
-  set: () => ['as long as an id is, more or less....'],
-  incrby: () => [1],
-  hincrby: () => ['count', 1],
-  zrem: (n) => [`sixteen bytes${n % 997}`],
-  srem: (n) => [`sixteen bytes${n % 997}`],
-  ltrim: () => [-800, -1],
-  del: () => [],
-};
-
-/** How often Redis has done each kind of write, by whatever script. */
-async function writesDone(redis: Redis): Promise<Map<string, number>> {
-  const stats = (await redis.info('commandstats')).matchAll(/^cmdstat_(\w+):calls=(\d+)/gm);
-
-  return new Map([...stats].map(([, name, calls]) => [name!, Number(calls)] as const).filter(([name]) => Object.hasOwn(BARE, name)));
-}
-
-async function writeBare(redis: Redis, namespace: string, writes: (readonly [name: string, calls: number])[]): Promise<void> {
-  const key = (name: string, n: number) => `${namespace}:bare:${name}:${n % 10_007}`;
-  for (const [name, calls] of writes) {
-    for (let i = 0; i < calls; i += AT_ONCE) {
-      const some = Array.from({ length: Math.min(AT_ONCE, calls - i) }, (_, j) => [name, key(name, i + j), ...BARE[name]!(i + j)]);
-      await redis.pipeline(some).exec();
-    }
-  }
 }
 
 async function seconds(run: () => Promise<void>): Promise<number> {

@@ -166,6 +166,13 @@ export class System {
     this.removals.push(remove);
   }
 
+  /** All that it has in Redis. */
+  async removeKeys(): Promise<void> {
+    for await (const keys of this.redis.scanStream({ match: `${this.namespace}:*`, count: 10_000 })) {
+      if ((keys as string[]).length > 0) await this.redis.unlink(...(keys as string[]));
+    }
+  }
+
   /** Ends all that runs, and leaves nothing on the servers: the next bench must not pay for it. */
   async remove(): Promise<void> {
     await Promise.all(this.removals.map((remove) => remove()));
@@ -179,9 +186,7 @@ export class System {
     for await (const name of nats.jsm.streams.names()) if (name.startsWith(`${this.namespace}_`)) streams.push(name);
     for (const name of streams) await nats.jsm.streams.delete(name);
     await nats.close();
-    for await (const keys of this.redis.scanStream({ match: `${this.namespace}:*`, count: 10_000 })) {
-      if ((keys as string[]).length > 0) await this.redis.unlink(...(keys as string[]));
-    }
+    await this.removeKeys();
     rmSync(this.env.MAIL_FOLDER!, { recursive: true, force: true });
     this.redis.disconnect();
   }
