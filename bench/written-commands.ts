@@ -27,26 +27,33 @@ export class WrittenCommands {
     private readonly length: number,
   ) {}
 
-  /** What is written while `write` goes on. */
+  /** What is written while `write` goes on. Redis is one without a password. */
   static async record(redis: Redis, write: () => Promise<unknown>): Promise<WrittenCommands> {
     const setting = async (name: string) => ((await redis.config('GET', name)) as string[])[1]!;
     const folder = join(await setting('dir'), await setting('appenddirname'));
     const percentage = await setting('auto-aof-rewrite-percentage');
+    const says = (what: RegExp) => async () => what.test(await redis.info('persistence'));
+    const rewritten = says(/aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/);
     await redis.config('SET', 'auto-aof-rewrite-percentage', 0);
+    await until('Redis has rewritten its file', REWRITE_DEADLINE_MS, rewritten);
     // From here on all goes into a new file.
     await redis.bgrewriteaof();
-    await until('Redis has rewritten its file', REWRITE_DEADLINE_MS, async () => {
-      return /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/.test(await redis.info('persistence'));
-    });
+    await until('Redis has begun a new file', REWRITE_DEADLINE_MS, rewritten);
     await write();
+    await until('all is in the file', REWRITE_DEADLINE_MS, says(/aof_pending_rewrite:0\r\naof_buffer_length:0\r\naof_pending_bio_fsync:0/));
     const files = readdirSync(folder).filter((name) => name.endsWith('.incr.aof'));
     const [newest] = files.map((name) => join(folder, name)).toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
     // It stays when Redis is done with it.
     const file = join(folder, 'recorded');
+    rmSync(file, { force: true });
     linkSync(newest!, file);
+    const { size } = statSync(file);
+    // It would rewrite at once what is about to be removed, beside what is measured next.
+    await redis.bgrewriteaof();
+    await until('Redis has rewritten its file again', REWRITE_DEADLINE_MS, rewritten);
     await redis.config('SET', 'auto-aof-rewrite-percentage', percentage);
 
-    return new WrittenCommands(file, statSync(file).size);
+    return new WrittenCommands(file, size);
   }
 
   /** Sends them, so many at once. @returns how many seconds that took, without reading them */
@@ -56,7 +63,9 @@ export class WrittenCommands {
     let done: () => void = () => undefined;
     let end = '';
     socket.on('data', (data) => {
-      end = (end + data.toString('latin1')).slice(-LAST.length - 2);
+      const text = data.toString('latin1');
+      if (/(^|\n)-/.test(text)) throw new Error(`Redis refuses: ${text.slice(0, 200)}`);
+      end = (end + text).slice(-LAST.length - 2);
       if (end === `${LAST}\r\n`) done();
     });
     let seconds = 0;

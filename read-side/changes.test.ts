@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { createApply, type PositionedWrite } from './apply.js';
-import { loggedAfter, readChanges } from './changes.js';
+import { LAST_INDEX, loggedAfter, readChanges } from './changes.js';
 import { defineProjection, TELL } from './projection.js';
 import { APPLIED, LOG, LOG_TRIMMED, LOGGED_AFTER, prefixOf, type Shard, type Space } from './shard.js';
 
@@ -57,11 +57,16 @@ describe('a log', () => {
           expect(await redis.get(key(2, LOG_TRIMMED))).toBe(await redis.get(key(1, LOG_TRIMMED)));
 
           const all = counts.flatMap((count, i) => Array.from({ length: count }, (_, index) => ({ position: i + 1, index })));
-          const kept = all.filter(({ position }) => position > after).slice(-logLength);
+          const logged = all.filter(({ position }) => position > after);
+          const kept = logged.slice(-logLength);
+          const trimmed = logged.slice(0, logged.length - kept.length).at(-1);
           expect(live!.map(([id]) => id)).toEqual(kept.map(({ position, index }) => `${position}-${index}`));
           for (const [i, id] of all.entries()) {
             const { value } = await readChanges(redis, space, shard(1), id, 100, () => ({}));
             expect(value.isTorn).toBe(id.position <= after || i + 1 < all.length - kept.length);
+            // As a page that is as of this position goes on.
+            const { value: ofPage } = await readChanges(redis, space, shard(1), { ...id, index: LAST_INDEX }, 100, () => ({}));
+            expect(ofPage.isTorn).toBe(id.position < after || id.position < (trimmed?.position ?? 0));
           }
           await redis.unlink(
             ...[1, 2].flatMap((generation) => [APPLIED, LOGGED_AFTER, LOG, LOG_TRIMMED].map((name) => key(generation, name))),

@@ -24,6 +24,8 @@ export function readEntry(body: string, position: number): JournalEntry | Unread
 
 export interface PlannedShard {
   shard: Shard;
+  /** How far it is, or less, while what was planned before this is still under way. */
+  applied: number;
   /** The position beyond which it must not go; Infinity for none. */
   limit: number;
   /** Up to here nobody reads it, since it builds itself, and it logs nothing: it does not show in which order it was written. */
@@ -45,6 +47,13 @@ export interface Plan {
 export type IsSkipped = (shard: Shard, position: number) => boolean;
 
 /**
+ * Whether nobody sees how a shard comes to the end of a batch. It must not have begun with it: what is joined has the place of the first, and
+ * a shard that is beyond that would take all of it for done.
+ */
+export const isUnseenIn = ({ limit, unseenUpTo, applied }: PlannedShard, batch: { position: number }[]): boolean =>
+  batch.at(-1)!.position <= Math.min(limit, unseenUpTo) && applied < batch[0]!.position;
+
+/**
  * For each of a projection's shards, in their order: up to the batch's end, to the shard's limit, or before the first entry that the
  * projection fails at. Where none of them is seen (`unseenUpTo`), fewer writes do the same.
  * @param count how many shards the projection has; not all need be among these
@@ -57,8 +66,8 @@ export function plan(
   isSkipped: IsSkipped,
 ): Plan[] {
   const end = batch.at(-1)!.position;
-  const isUnseen = shards.every(({ limit, unseenUpTo }) => end <= Math.min(limit, unseenUpTo));
-  /** By key: what goes on being added to. */
+  const isUnseen = shards.every((shard) => isUnseenIn(shard, batch));
+  /** By shard, and key: what goes on being added to. */
   const joined = new Map<string, [...Write]>();
   const plans = shards.map(({ limit }): Plan => ({ upTo: Math.min(end, limit), writes: [], failed: null }));
   // A projection may have several generations, and so several shards of one number.
@@ -76,7 +85,8 @@ export function plan(
       failed = new Error(`${projection.id.name} cannot apply the entry at position ${position}`, { cause: error });
     }
     for (const { id, write, unseen } of writes) {
-      const its = id === null ? everyone : byNumber[partOf(id, count)]!;
+      const number = id === null ? null : partOf(id, count);
+      const its = number === null ? everyone : byNumber[number]!;
       const going = its.filter((i) => position <= plans[i]!.upTo && !isSkipped(shards[i]!.shard, position));
       const isForMany = going.length > 1;
       let one: PositionedWrite = { position, write, isForMany };
@@ -84,13 +94,14 @@ export function plan(
         if (unseen === null) continue;
         const [command, key, ...args] = unseen;
         const isForAll = going.length === its.length;
-        const before = isForAll ? joined.get(key) : undefined;
+        const where = `${number ?? 'all'} ${key}`;
+        const before = isForAll ? joined.get(where) : undefined;
         if (before?.[0] === command && before.length + args.length <= MOST_ARGUMENTS) {
           before.push(...args);
           continue;
         }
         const joining: [...Write] = [command, key, ...args];
-        if (isForAll) joined.set(key, joining);
+        if (isForAll) joined.set(where, joining);
         one = { position, write: joining, isForMany };
       }
       for (const i of going) plans[i]!.writes.push(one);

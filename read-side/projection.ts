@@ -1,6 +1,7 @@
 /**
  * A projection says which events change which keys, as Redis commands; nothing here reads, but for Lua that reads its own shard. The shard runs them in order,
- * in one script with the position, so they need only be harmless when run again after a failure in the middle.
+ * in one script with the position, so they need only be harmless when run again after a failure in the middle. (While nobody sees the shard,
+ * some of them may come earlier than in their order: see `unseen`.)
  */
 import type { Redis } from 'ioredis';
 import type { EventOf, EventType, JournalEntry } from '../shared/messages/event.js';

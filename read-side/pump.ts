@@ -11,13 +11,12 @@ import type { Logger } from '../shared/log.js';
 import type { JournalEntry } from '../shared/messages/event.js';
 import { HEADERS, natsNames } from '../shared/names.js';
 import type { Apply } from './apply.js';
-import { isUnreadable, plan, readEntry, type IsSkipped, type Plan, type PlannedShard, type Unreadable } from './plan.js';
+import { isUnreadable, isUnseenIn, plan, readEntry, type IsSkipped, type Plan, type PlannedShard, type Unreadable } from './plan.js';
 import type { Projection } from './projection.js';
 import { shardName, type Space } from './shard.js';
 
 export interface PumpedShard extends PlannedShard {
   projection: Projection;
-  applied: number;
 }
 
 export interface PumpOptions {
@@ -178,11 +177,10 @@ export class Pump {
     const { space, isSkipped } = this.options;
     const plans = new Map<PumpedShard, Plan>();
     let since = performance.now();
-    const end = batch.at(-1)!.position;
     // Who joins from here on has all of this batch.
     for (const [projection, all] of Map.groupBy([...this.shards.values()], (shard) => shard.projection)) {
       // Those that can have the same writes.
-      for (const shards of Map.groupBy(all, ({ unseenUpTo }) => end <= unseenUpTo).values()) {
+      for (const shards of Map.groupBy(all, (shard) => isUnseenIn(shard, batch)).values()) {
         if (performance.now() - since > SLICE_MS) {
           await nextTurn();
           since = performance.now();

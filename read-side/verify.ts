@@ -241,7 +241,12 @@ class Rebuilt {
       if (this.batches++ % 100 === 0) await this.expectMemory();
       const batch = entries.slice(i, i + MOST_IN_A_BATCH);
       const going = numbers.filter((number) => !this.failed[number]);
-      const shards = going.map((number) => ({ shard: { projection: projection.id, number }, limit: Infinity, unseenUpTo: 0 }));
+      const shards = going.map((number) => ({
+        shard: { projection: projection.id, number },
+        applied: this.applied[number]!,
+        limit: Infinity,
+        unseenUpTo: 0,
+      }));
       const plans = plan(projection, shards, space.shards, batch, isSkipped);
       await Promise.all(going.map((number, n) => this.applyBatch(number, plans[n]!)));
     }

@@ -84,6 +84,11 @@ for i, key in ipairs(KEYS) do
   end
 end
 return mine`;
+// Begins a shard, unless it is there, and says where it stands: whoever was slow must not change what another works by. KEYS: applied,
+// target, logged-after; ARGV: what the last two are to be.
+const BEGIN = `
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('MSET', KEYS[1], 0, KEYS[2], ARGV[1], KEYS[3], ARGV[2]) end
+return redis.call('MGET', KEYS[1], KEYS[2], KEYS[3])`;
 // Of those that are still its own.
 const RENEW = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`;
 // ARGV: a position, and the id of its entry. Only what is newer is kept.
@@ -407,16 +412,10 @@ class ReadSideWorker {
         const after = await loggedAfter(redis, prefixOf(space, { ...shard, generation: live }));
         const unlogged = after ?? Math.max(0, head.position - MOST_LOGGED_BEFORE_TARGET);
         crashPoint('read side: before beginning');
-        // The target first: whoever sees `applied` must know that it is not the whole yet.
-        await redis
-          .multi()
-          .set(prefix + TARGET, head.position)
-          .set(prefix + LOGGED_AFTER, unlogged)
-          .set(prefix + APPLIED, 0, 'NX')
-          .exec();
+        const keys = [APPLIED, TARGET, LOGGED_AFTER].map((name) => prefix + name);
+        standing[i] = (await redis.eval(BEGIN, keys.length, ...keys, head.position, unlogged)) as string[];
         crashPoint('read side: after beginning');
-        standing[i] = ['0', String(head.position), String(unlogged)];
-        log.info({ shard: shardName(shard), target: head.position }, 'a shard builds itself');
+        log.info({ shard: shardName(shard), applied: standing[i][0], target: standing[i][1] }, 'a shard builds itself');
       }
     }
     idle.forEach((owned, i) => {

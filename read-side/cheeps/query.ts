@@ -8,6 +8,7 @@
  * | likes:ID     | sorted set of packed ids of those who like it, by the position of the like                    |
  * | log          | stream of the shard's changes: replies, edits, deletions; the newest 10,000                   |
  * | log-trimmed  | the newest id that the log no longer has                                                      |
+ * | logged-after | up to this position nothing was ever logged                                                   |
  */
 import type { Redis } from 'ioredis';
 import type { Mention } from '../../shared/messages/cheep.js';

@@ -19,23 +19,23 @@ function settled(entry: JournalEntry): PlacedWrite[] {
 }
 
 type Teller = (event: unknown, entry: JournalEntry) => PlacedWrite[];
-const tells: Teller = (_, entry) => settled(entry);
+const outcome: Teller = (_, entry) => settled(entry);
 
 /** Every entry tells what came of a command; the last of several tells where it ended. */
 export const commands = defineProjection(COMMANDS, {
-  AuthorSignedUp: tells,
-  AuthorProfileUpdated: tells,
-  AuthorUsernameChanged: tells,
-  AuthorEmailChanged: tells,
-  AuthorFollowed: tells,
-  AuthorUnfollowed: tells,
-  CheepPosted: tells,
-  CheepEdited: tells,
-  CheepDeleted: tells,
-  CheepLiked: tells,
-  CheepUnliked: tells,
-  AuthorNotified: tells,
-  NotificationsRead: tells,
-  CommandRefused: tells,
-  CommandHadNoEffect: tells,
+  AuthorSignedUp: outcome,
+  AuthorProfileUpdated: outcome,
+  AuthorUsernameChanged: outcome,
+  AuthorEmailChanged: outcome,
+  AuthorFollowed: outcome,
+  AuthorUnfollowed: outcome,
+  CheepPosted: outcome,
+  CheepEdited: outcome,
+  CheepDeleted: outcome,
+  CheepLiked: outcome,
+  CheepUnliked: outcome,
+  AuthorNotified: outcome,
+  NotificationsRead: outcome,
+  CommandRefused: outcome,
+  CommandHadNoEffect: outcome,
 } satisfies Record<EventType, Teller>);

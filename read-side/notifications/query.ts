@@ -12,6 +12,7 @@
  * | about:CHEEP  | set of READER and packed notification id, together: what goes when the cheep is deleted  |
  * | log          | stream of the shard's changes, ids are POSITION-INDEX; the newest 10,000                 |
  * | log-trimmed  | the newest id that the log no longer has                                                 |
+ * | logged-after | up to this position nothing was ever logged                                              |
  */
 import type { Redis } from 'ioredis';
 import type { Notice } from '../../shared/messages/notification.js';

@@ -16,6 +16,7 @@
  * | unmade            | while the shard builds itself: set of the readers whose timeline is to be made at the end   |
  * | log               | stream of the shard's changes, ids are POSITION-INDEX; the newest 10,000                   |
  * | log-trimmed       | the newest id that the log no longer has                                                   |
+ * | logged-after      | up to this position nothing was ever logged                                                |
  *
  * What a timeline holds is the position of the post, in eight bytes, and the packed cheep id. A post goes to the end of many
  * timelines, which a list does at half the cost of a sorted set, in a quarter of the memory.

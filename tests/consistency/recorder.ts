@@ -301,7 +301,9 @@ export class RecordedSession {
     });
     if (!seen) return null;
     const page = seen.find((one) => one.type === 'page');
-    if (!page || !connection) return 'gone';
+    const isGone = list === 'replies' && seen.some((one) => one.type === 'cheep' && one.row === null);
+    if (!page && isGone) return 'gone';
+    if (!page || !connection) return null;
 
     const root = list === 'replies' ? (seen.find((one) => one.type === 'cheep') ?? null) : null;
 

@@ -20,6 +20,7 @@ import { partOf } from '../../shared/ids.js';
 import type { Nats } from '../../shared/jetstream.js';
 import { createLog } from '../../shared/log.js';
 import type { JournalEntry } from '../../shared/messages/event.js';
+import { costly } from './costly.js';
 import { Fold, journalOf, stepsOf } from './journal.js';
 import { SUBJECTS, type Question, type Subject } from './questions.js';
 import { assertAtOnce } from './runs.js';
@@ -199,13 +200,6 @@ interface TownOptions {
   pageSize: number;
 }
 
-/** As if each function of a projection touched more than half the keys that a script may. */
-const COSTLY = `
-for name, run in pairs(functions) do
-  functions[name] = function(...) return 600 * run(...) end
-end
-`;
-
 class ShardsOfATown {
   readonly space: Space;
   readonly journal: JournalEntry[];
@@ -237,7 +231,7 @@ class ShardsOfATown {
     const projections = subjects.map((name) => {
       const projection = SUBJECTS[name].projection({ hotFollowers });
 
-      return { subject: SUBJECTS[name], projection: isCostly ? { ...projection, lua: projection.lua + COSTLY } : projection };
+      return { subject: SUBJECTS[name], projection: isCostly ? costly(projection) : projection };
     });
     this.shards = projections.flatMap(({ subject, projection }) =>
       Array.from({ length: shards }, (_, number) => ({ shard: { projection: projection.id, number }, projection, subject })),
