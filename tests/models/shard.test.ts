@@ -153,15 +153,17 @@ class Worker {
   }
 
   async stop(): Promise<void> {
-    const stopped = this.pumps.map(({ pump }) => pump.stop());
-    while (this.held.length > 0) {
+    let areStopped = false;
+    const stopped = Promise.all(this.pumps.map(({ pump }) => pump.stop())).finally(() => (areStopped = true));
+    // What is being planned yet may take a few turns until it is held.
+    while (!areStopped) {
       for (const { args, fail } of this.held.splice(0)) {
         this.town.sent.push(args);
         fail(new Error('gone'));
       }
       await turn();
     }
-    await Promise.all(stopped);
+    await stopped;
     this.pumps = [];
   }
 
