@@ -24,7 +24,7 @@ const TIMES = isQuick ? [1, 100] : [1, 10, 100];
 /** The town in which the servers are compared: not a small one, where many ask for the same. */
 const COMPARED = 1;
 /** Short turns, and many: what else a machine does takes longer than that, and hits all alike. */
-const ROUNDS = isQuick ? 14 : 27;
+const ROUNDS = isQuick ? 12 : 27;
 const SECONDS = isQuick ? 0.5 : 1;
 /** Before the first turn of each: what is compiled while it runs is, by then. */
 const WARM_UP_SECONDS = isQuick ? 4 : 6;
