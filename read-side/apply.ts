@@ -105,7 +105,7 @@ while i <= #args do
 end
 finish()
 -- It is at its target when all is made.
-local isUnmade = reachesTarget and isBuilding and tonumber(upTo) >= target and not isMade()
+local isUnmade = isBuilding and tonumber(upTo) >= target and not isMade()
 if isUnmade then upTo = string.format('%d', target - 1) end
 if hasLogged then trimLog() end
 redis.call('SET', KEYS[1], upTo)
