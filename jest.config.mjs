@@ -1,8 +1,12 @@
+// `npm run test:deep` runs the tests in this folder, and `npm test` runs all others.
+const deep = '/tests/deep/';
+const isDeep = process.env.CHEEPER_DEEP === '1';
+
 /** ESM and decorators through swc: https://swc.rs/docs/usage/jest */
 export default {
   testEnvironment: 'node',
-  testMatch: ['**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/data/'],
+  testMatch: [isDeep ? `**${deep}**/*.test.ts` : '**/*.test.ts'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/data/', ...(isDeep ? [] : [deep])],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

@@ -1,5 +1,6 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:faults`, `demo`, `check`, `generate`, `bench` and `cheeper`.
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:faults`, `demo`, `check`, `generate`, `bench` and
+ * `cheeper`.
  *
  * What they promise:
  * - They need Node 20 and npm. The packages, Node 24, and on Debian the three servers are fetched when they are missing.
@@ -69,6 +70,7 @@ process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/compiled')
 const commands = {
   start,
   test,
+  'test:deep': testDeep,
   'test:faults': testFaults,
   demo: () => drive('demo'),
   check,
@@ -115,6 +117,11 @@ async function start() {
 
 async function test() {
   return jest(process.argv.slice(3), process.env);
+}
+
+/** The tests in `tests/deep`, which take too long for `npm test`. */
+async function testDeep() {
+  return jest(process.argv.slice(3), { ...process.env, CHEEPER_DEEP: '1' });
 }
 
 /** All crash points, and 60 faults at random; `--hours N`: everything, again and again; `--seed S`: what a run before has done. */
