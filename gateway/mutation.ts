@@ -7,13 +7,15 @@ import { GraphQLError } from 'graphql';
 import { readCommand } from '../read-side/commands/query.js';
 import { allShards, readApplied } from '../read-side/progress.js';
 import { derivedId, newId } from '../shared/ids.js';
-import type { CommandDefinition, CommandMessage } from '../shared/messages/command.js';
+import { isSameCommand, type CommandDefinition, type CommandMessage } from '../shared/messages/command.js';
 import { REASONS, type ErrorCode } from '../shared/refused.js';
 import { faultsOf, id as idRule, type FieldFault } from '../shared/rules.js';
 import { encodeToken } from '../shared/token.js';
 import type { Sent } from './command-sender.js';
 import type { CommandInput, CommandPayload, CommandStatus, UserError } from './command-payload.js';
 import type { Context } from './context.js';
+
+type Fields = Record<string, unknown>;
 
 export interface MutationOptions<Payload> {
   /** Who sends it. */
@@ -30,8 +32,8 @@ export interface MutationOptions<Payload> {
   renamed?: Partial<Record<keyof Payload & string, string>>;
   /** Faults that were found in fields that the command does not have. */
   faults?: FieldFault[];
-  /** Fields of the input to tell a retry by, where they are not simply the input's own. */
-  fingerprinted?: Record<string, unknown>;
+  /** What to tell a retry by, of the input's fields, where it is not simply these. */
+  fingerprinted?: (fields: Fields) => Fields;
 }
 
 /** What came of it, in the fields of a `CommandPayload`. */
@@ -40,7 +42,7 @@ export interface Receipt extends CommandPayload {
   replayed: boolean;
 }
 
-export async function runCommand<Payload>(
+export async function runCommand<Payload extends object>(
   context: Context,
   definition: CommandDefinition<string, Payload>,
   input: CommandInput,
@@ -59,10 +61,14 @@ export async function runCommand<Payload>(
   ];
   if (!checked.success || faults.length > 0) return refusedAtTheDoor(faults);
 
+  const { fingerprinted = (fields: Fields) => fields } = options;
+  const fingerprint = fingerprintOf(definition.name, fingerprinted(asKept(input, checked.data, options.renamed ?? {})));
+  const asTyped = fingerprintOf(definition.name, fingerprinted({ ...input }));
   const message: CommandMessage = {
     name: definition.name,
     commandId,
-    fingerprint: fingerprint(definition.name, options.fingerprinted ?? { ...input }),
+    fingerprint,
+    ...(asTyped === fingerprint ? {} : { formerFingerprint: asTyped }),
     sentAt: new Date().toISOString(),
     correlationId: context.correlationId,
     causationId: null,
@@ -101,7 +107,7 @@ async function lookUp({ services: { reads } }: Context, senderId: string, messag
   if (!read?.value?.fingerprint) return { status: 'ACCEPTED' };
   const { position, refusal } = read.value;
   const settled = { epoch: space.epoch, position, replayed: true };
-  if (read.value.fingerprint !== message.fingerprint)
+  if (!isSameCommand(read.value.fingerprint, message))
     return { status: 'REJECTED', code: 'COMMAND_ID_REUSED', field: ['commandId'], ...settled };
 
   return refusal ? { status: 'REJECTED', ...refusal, ...settled } : { status: 'COMMITTED', version: null, ...settled };
@@ -141,8 +147,18 @@ async function isProjected({ services: { reads }, consistency }: Context, positi
   }
 }
 
+/** The input's fields as the command has them, in the form that their rules give them: a retry may be typed in another. */
+function asKept(input: CommandInput, payload: object, renamed: Partial<Record<string, string>>): Fields {
+  const nameInPayload = new Map(Object.entries(renamed).map(([inPayload, inInput]) => [inInput!, inPayload]));
+  const kept = new Map<string, unknown>(Object.entries(payload));
+
+  return Object.fromEntries(
+    Object.entries(input).map(([field, value]) => [field, kept.get(nameInPayload.get(field) ?? field) ?? (value as unknown)]),
+  );
+}
+
 /** What the caller put in, digested: its own fields only, so that a retry is known whatever else we add. */
-function fingerprint(name: string, { commandId: _, waitFor: __, ...fields }: Record<string, unknown>): string {
+function fingerprintOf(name: string, { commandId: _, waitFor: __, ...fields }: Fields): string {
   const sorted = Object.entries(fields)
     .filter(([, value]) => value !== undefined && value !== null)
     .toSorted(([a], [b]) => (a < b ? -1 : 1));

@@ -2,7 +2,7 @@
  * The inbox: what came of each command, for ever, under (sender, commandId). It is written in the transaction of the
  * command's effect, so it is also the lanes' checkpoint: whatever is sent or delivered again finds its outcome here.
  */
-import type { CommandMessage, Outcome } from '../shared/messages/command.js';
+import { isSameCommand, type CommandMessage, type Outcome } from '../shared/messages/command.js';
 
 export interface InboxRow {
   senderId: string;
@@ -24,7 +24,7 @@ export const inboxKey = (senderId: string, commandId: string): string => `${send
 /** The answer to a command whose key is in the inbox: its own outcome again, or that the key was used for another one. */
 export function replay(row: InboxRow, message: CommandMessage, epoch: string): Outcome {
   const { position } = row;
-  if (row.fingerprint !== message.fingerprint) {
+  if (!isSameCommand(row.fingerprint, message)) {
     return { status: 'REJECTED', code: 'COMMAND_ID_REUSED', field: ['commandId'], epoch, position, replayed: true };
   }
 

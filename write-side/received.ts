@@ -51,7 +51,7 @@ export function parseCommand(body: unknown): Command {
   const message = commandMessage.parse(body);
   const definition = commandNamed(message.name);
   if (!definition) throw new Error(`There is no command ${message.name}.`);
-  const payload = definition.schema.parse(message.payload);
+  const payload = definition.received.parse(message.payload);
 
   return { message, definition, payload, senderId: definition.sender(payload) };
 }

@@ -35,7 +35,7 @@ export class LogInMutation {
   async logIn(@Arg('input') { usernameOrEmail, password }: LogInInput, @Ctx() context: Context): Promise<LogInPayload> {
     const { passwords, sessions } = context.services;
     // As they are sent: NFC may be longer than what was typed.
-    const isPossible = [usernameOrEmail, password].every((text) => text.normalize('NFC').length <= MOST_CHARACTERS);
+    const isPossible = [usernameOrEmail, password].every((text) => text.isWellFormed() && text.normalize('NFC').length <= MOST_CHARACTERS);
     const authorId = isPossible ? await passwords.authenticate(usernameOrEmail.trim(), password) : null;
     const session = authorId && (await sessions.issue(authorId));
     if (session) {

@@ -71,7 +71,7 @@ export class SignUpMutation {
       complete: async (payload) => ({ ...payload, passwordHash: await passwords.hash(password.data!) }),
       faults,
       // The password itself goes nowhere; with its digest a retry with another one is another sign-up.
-      fingerprinted: { ...input, password: password.success ? sessions.digest(password.data) : '' },
+      fingerprinted: (fields) => ({ ...fields, password: password.success ? sessions.digest(password.data) : '' }),
     });
     const isIn = receipt.status === 'COMMITTED' || receipt.status === 'PROJECTED';
     // A retry is given a session only like anybody who signs in: for the password.

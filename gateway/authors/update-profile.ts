@@ -41,7 +41,11 @@ export class UpdateProfileMutation {
       senderId: authorId,
       payload: () => ({ authorId, ...fields }),
       // Null and absent are two different wishes here, so what is named stands in a list of its own.
-      fingerprinted: { named: Object.entries(fields).filter(([, value]) => value !== undefined) },
+      fingerprinted: (kept) => ({
+        named: Object.keys(fields)
+          .filter((field) => kept[field] !== undefined)
+          .map((field) => [field, kept[field]]),
+      }),
     });
 
     return Object.assign(new UpdateProfilePayload(), receipt, { authorId });

@@ -5,6 +5,7 @@ import { CHEEP_LISTS, cheepShard, readCheepVersion, readReplies } from '../../re
 import type { ListedPages } from '../../read-side/list.js';
 import type { Space } from '../../read-side/shard.js';
 import { MOST_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
+import { entitiesIn } from '../../shared/entities.js';
 import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import type { Context } from '../context.js';
@@ -16,6 +17,9 @@ import { resumeCursor } from '../resume-cursor.js';
 import { DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
 import { CheepConnection, cheepConnection, cheepPage } from './cheep-connection.js';
+
+/** A link has 11 characters at least (`http://a.bc`), and one before the next: no message has more. */
+const MAX_LINKS = 21;
 
 @ObjectType({ implements: Node })
 export class Cheep extends Node {
@@ -63,6 +67,18 @@ export class Mention {
 
   authorId!: string;
   floor!: number;
+}
+
+@ObjectType({ description: 'A web address in a message, and where: UTF-16 code units, `end` exclusive. No mention is inside of it.' })
+export class Link {
+  @Field(() => Int)
+  start!: number;
+
+  @Field(() => Int)
+  end!: number;
+
+  @Field({ description: 'Absolute, http or https, in the form of the URL Standard.' })
+  url!: string;
 }
 
 @ObjectType()
@@ -160,6 +176,18 @@ export class CheepResolver {
   })
   mentions(@Root() { mentionedAt, floor }: Cheep): Mention[] {
     return mentionedAt.map((mention) => Object.assign(new Mention(), mention, { floor }));
+  }
+
+  @FieldResolver(() => [Link], {
+    description: 'What begins with http:// or https:// in the message and is a web address, in order.',
+    complexity: ({ childComplexity }) => 1 + MAX_LINKS * childComplexity,
+  })
+  links(@Root() { message, mentionedAt }: Cheep): Link[] {
+    const { links } = entitiesIn(message);
+    // A mention that an earlier release found inside of an address stays one.
+    return mentionedAt.length === 0
+      ? links
+      : links.filter((link) => mentionedAt.every(({ start, end }) => end <= link.start || link.end <= start));
   }
 
   @FieldResolver(() => CheepConnection)

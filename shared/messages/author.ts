@@ -1,32 +1,34 @@
 import { z } from 'zod';
-import * as rules from '../rules.js';
+import type { FieldRules } from '../rules.js';
 import { NOBODY } from '../ids.js';
 import { defineCommand, type PayloadOf } from './command.js';
 import type { Change } from './event.js';
 
 /** What an author says about itself. */
-export const profile = z.object({
-  name: rules.name.nullable(),
-  biography: rules.biography.nullable(),
-  location: rules.location.nullable(),
-  website: rules.website.nullable(),
-  birthDate: rules.birthDate.nullable(),
-});
+const profile = (rules: FieldRules) =>
+  z.object({
+    name: rules.name.nullable(),
+    biography: rules.biography.nullable(),
+    location: rules.location.nullable(),
+    website: rules.website.nullable(),
+    birthDate: rules.birthDate.nullable(),
+  });
 
-export type Profile = z.infer<typeof profile>;
+export type Profile = z.infer<ReturnType<typeof profile>>;
 
 export const SignUp = defineCommand(
   'SignUp',
-  profile.extend({
-    authorId: rules.id,
-    username: rules.username,
-    email: rules.email,
-    /** Argon2id, in PHC string format. Goes into its own table and nowhere else. */
-    passwordHash: z
-      .string()
-      .max(255)
-      .regex(/^\$argon2id\$[\w$=,+/.-]*$/),
-  }),
+  (rules) =>
+    profile(rules).extend({
+      authorId: rules.id,
+      username: rules.username,
+      email: rules.email,
+      /** Argon2id, in PHC string format. Goes into its own table and nowhere else. */
+      passwordHash: z
+        .string()
+        .max(255)
+        .regex(/^\$argon2id\$[\w$=,+/.-]*$/),
+    }),
   { sender: () => NOBODY, actor: (command) => command.authorId, hasSecret: true, laneKey: (command) => command.authorId },
 );
 export type SignUp = PayloadOf<typeof SignUp>;
@@ -34,18 +36,18 @@ export type SignUp = PayloadOf<typeof SignUp>;
 export const UpdateProfile = defineCommand(
   'UpdateProfile',
   /** Absent: unchanged. Null: cleared. */
-  profile.partial().extend({ authorId: rules.id }),
+  (rules) => profile(rules).partial().extend({ authorId: rules.id }),
   { sender: (command) => command.authorId, laneKey: (command) => command.authorId },
 );
 export type UpdateProfile = PayloadOf<typeof UpdateProfile>;
 
-export const ChangeUsername = defineCommand('ChangeUsername', z.object({ authorId: rules.id, username: rules.username }), {
+export const ChangeUsername = defineCommand('ChangeUsername', ({ id, username }) => z.object({ authorId: id, username }), {
   sender: (command) => command.authorId,
   laneKey: (command) => command.authorId,
 });
 export type ChangeUsername = PayloadOf<typeof ChangeUsername>;
 
-export const ChangeEmail = defineCommand('ChangeEmail', z.object({ authorId: rules.id, email: rules.email }), {
+export const ChangeEmail = defineCommand('ChangeEmail', ({ id, email }) => z.object({ authorId: id, email }), {
   sender: (command) => command.authorId,
   laneKey: (command) => command.authorId,
 });

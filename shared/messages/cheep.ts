@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { id, message } from '../rules.js';
 import { defineCommand, type PayloadOf } from './command.js';
 import type { Change } from './event.js';
 
@@ -9,13 +8,17 @@ const keys = {
   laneKey: (command: { authorId: string }) => command.authorId,
 };
 
-export const PostCheep = defineCommand('PostCheep', z.object({ authorId: id, cheepId: id, message, inReplyTo: id.nullable() }), keys);
+export const PostCheep = defineCommand(
+  'PostCheep',
+  ({ id, message }) => z.object({ authorId: id, cheepId: id, message, inReplyTo: id.nullable() }),
+  keys,
+);
 export type PostCheep = PayloadOf<typeof PostCheep>;
 
-export const EditCheep = defineCommand('EditCheep', z.object({ authorId: id, cheepId: id, message }), keys);
+export const EditCheep = defineCommand('EditCheep', ({ id, message }) => z.object({ authorId: id, cheepId: id, message }), keys);
 export type EditCheep = PayloadOf<typeof EditCheep>;
 
-export const DeleteCheep = defineCommand('DeleteCheep', z.object({ authorId: id, cheepId: id }), keys);
+export const DeleteCheep = defineCommand('DeleteCheep', ({ id }) => z.object({ authorId: id, cheepId: id }), keys);
 export type DeleteCheep = PayloadOf<typeof DeleteCheep>;
 
 /** Who is named with @, and where: UTF-16 code units of the message, `end` exclusive; the @ is inside. */

@@ -3,12 +3,15 @@
  * lane of the write side, and leaves one outcome, whatever is sent again.
  */
 import { z } from 'zod';
-import { id } from '../rules.js';
+import { id, received, typed, type FieldRules } from '../rules.js';
 import type { ErrorCode } from '../refused.js';
 
 export interface CommandDefinition<Name extends string = string, Payload = unknown> {
   name: Name;
+  /** What a client may send today. */
   schema: z.ZodType<Payload>;
+  /** What may be in the stream: as `schema`, with the rules for texts of any release. */
+  received: z.ZodType<Payload>;
   /** Who sends it. With the command's id this is the idempotency key. */
   sender(payload: Payload): string;
   /** Whose command it is once it is done, where that is not the sender: a sign-up is by the author that it made. */
@@ -21,18 +24,25 @@ export interface CommandDefinition<Name extends string = string, Payload = unkno
 
 export const defineCommand = <Name extends string, Payload>(
   name: Name,
-  schema: z.ZodType<Payload>,
+  shape: (rules: FieldRules) => z.ZodType<Payload>,
   keys: Pick<CommandDefinition<Name, NoInfer<Payload>>, 'sender' | 'actor' | 'hasSecret' | 'laneKey'>,
-): CommandDefinition<Name, Payload> => ({ name, schema, ...keys });
+): CommandDefinition<Name, Payload> => ({ name, schema: shape(typed), received: shape(received), ...keys });
 
 export type PayloadOf<D> = D extends CommandDefinition<string, infer Payload> ? Payload : never;
+
+const FINGERPRINT = /^[\w-]{1,64}$/;
 
 /** The message around a command's payload. */
 export const commandMessage = z.object({
   name: z.string(),
   commandId: id,
   /** What the caller put in, digested: tells a retry from another command under the same id. */
-  fingerprint: z.string().regex(/^[\w-]{1,64}$/),
+  fingerprint: z.string().regex(FINGERPRINT),
+  /**
+   * The same as earlier releases made it, from what the caller typed; only where that differs. A command that such a release
+   * recorded is known again by it.
+   */
+  formerFingerprint: z.string().regex(FINGERPRINT).optional(),
   sentAt: z.iso.datetime(),
   /** All that comes of one request shares this. */
   correlationId: z.string().min(1).max(64),
@@ -44,6 +54,10 @@ export const commandMessage = z.object({
 });
 
 export type CommandMessage = z.infer<typeof commandMessage>;
+
+/** Whether the command that was recorded with this fingerprint is the one in the message, sent again. */
+export const isSameCommand = (recorded: string, { fingerprint, formerFingerprint }: CommandMessage): boolean =>
+  recorded === fingerprint || recorded === formerFingerprint;
 
 /** What came of a command. `position` is that of its journal entry, so a refusal can be waited for too. */
 export type Outcome =

@@ -9,10 +9,10 @@ const keys = {
   laneKey: (command: z.infer<typeof pair>) => command.followerId,
 };
 
-export const FollowAuthor = defineCommand('FollowAuthor', pair, keys);
+export const FollowAuthor = defineCommand('FollowAuthor', () => pair, keys);
 export type FollowAuthor = PayloadOf<typeof FollowAuthor>;
 
-export const UnfollowAuthor = defineCommand('UnfollowAuthor', pair, keys);
+export const UnfollowAuthor = defineCommand('UnfollowAuthor', () => pair, keys);
 export type UnfollowAuthor = PayloadOf<typeof UnfollowAuthor>;
 
 export interface AuthorFollowed {

@@ -8,10 +8,10 @@ const keys = {
   laneKey: (command: z.infer<typeof pair>) => command.likerId,
 };
 
-export const LikeCheep = defineCommand('LikeCheep', pair, keys);
+export const LikeCheep = defineCommand('LikeCheep', () => pair, keys);
 export type LikeCheep = PayloadOf<typeof LikeCheep>;
 
-export const UnlikeCheep = defineCommand('UnlikeCheep', pair, keys);
+export const UnlikeCheep = defineCommand('UnlikeCheep', () => pair, keys);
 export type UnlikeCheep = PayloadOf<typeof UnlikeCheep>;
 
 export interface CheepLiked {

@@ -14,14 +14,14 @@ export const notice = z.discriminatedUnion('kind', [
 export type Notice = z.infer<typeof notice>;
 
 /** A reaction: nobody sends it but the process manager, under an id that derives from the event that caused it. */
-export const NotifyAuthor = defineCommand('NotifyAuthor', z.object({ recipientId: id, notice }), {
+export const NotifyAuthor = defineCommand('NotifyAuthor', () => z.object({ recipientId: id, notice }), {
   sender: () => SYSTEM,
   laneKey: (command) => command.recipientId,
 });
 export type NotifyAuthor = PayloadOf<typeof NotifyAuthor>;
 
 /** `upTo`: the id of a notification; all up to and including it. */
-export const MarkNotificationsRead = defineCommand('MarkNotificationsRead', z.object({ authorId: id, upTo: id }), {
+export const MarkNotificationsRead = defineCommand('MarkNotificationsRead', () => z.object({ authorId: id, upTo: id }), {
   sender: (command) => command.authorId,
   laneKey: (command) => command.authorId,
 });

@@ -2,7 +2,7 @@
 import { verify } from '@node-rs/argon2';
 import type { RowDataPacket } from 'mysql2';
 import { z } from 'zod';
-import { id } from '../../shared/rules.js';
+import { emailsToLookUp, id } from '../../shared/rules.js';
 import type { Pool } from '../database.js';
 
 const password = z.string().max(512);
@@ -19,22 +19,24 @@ export type AuthenticateReply = { authorId: string | null };
 const NO_ONES_HASH = '$argon2id$v=19$m=19456,t=2,p=1$/MVwjWRaPvGaPZdOe9LLpQ$Vwd+Css2Im2zPZzF/o523yfGEjZpZotAF6LITcivQUk';
 
 export async function authenticate(pool: Pool, request: AuthenticateRequest): Promise<AuthenticateReply> {
-  const [column, handle] = 'authorId' in request ? ['id', request.authorId] : handleOf(request.usernameOrEmail);
-  const [[row]] = handle
-    ? await pool.query<RowDataPacket[]>(
-        `SELECT a.id, p.hash FROM authors a JOIN password_hashes p ON p.author_id = a.id WHERE a.${column} = ?`,
-        [handle],
-      )
-    : [[]];
+  const [column, handles] = 'authorId' in request ? ['id', [request.authorId]] : handlesOf(request.usernameOrEmail);
+  const [[row]] =
+    handles.length > 0
+      ? await pool.query<RowDataPacket[]>(
+          `SELECT a.id, p.hash FROM authors a JOIN password_hashes p ON p.author_id = a.id WHERE a.${column} IN (?)
+           ORDER BY a.${column} = ? DESC LIMIT 1`,
+          [handles, handles[0]],
+        )
+      : [[]];
   const verified = await verify((row?.hash as string | undefined) ?? NO_ONES_HASH, request.password);
 
   return { authorId: row && verified ? (row.id as string) : null };
 }
 
-/** An @ is in every e-mail address and in no username. Null for what nobody can have. */
-function handleOf(usernameOrEmail: string): [column: string, handle: string | null] {
+/** An @ is in every e-mail address and in no username. None for what nobody can have; the first that somebody has is meant. */
+function handlesOf(usernameOrEmail: string): [column: string, handles: string[]] {
+  if (usernameOrEmail.includes('@')) return ['email', emailsToLookUp(usernameOrEmail)];
   const handle = usernameOrEmail.normalize('NFC').toLowerCase();
-  if (usernameOrEmail.includes('@')) return ['email', handle];
 
-  return ['username', /^\p{ASCII}*$/u.test(handle) ? handle : null];
+  return ['username', /^\p{ASCII}+$/u.test(handle) ? [handle] : []];
 }
