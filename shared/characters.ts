@@ -8,14 +8,14 @@
 const scripts = (names: string) =>
   names
     .split(' ')
-    .map((name) => `\\p{Script_Extensions=${name}}`)
+    .map((name) => `\\p{Script=${name}}`)
     .join('');
 
 /** Scripts in which a joiner or non-joiner changes how the letter before it is written. */
-const JOINING = scripts(
+const JOINING = `\\u0640${scripts(
   'Arabic Syriac Nko Mandaic Manichaean Adlam Mongolian Phags_Pa Hanifi_Rohingya Devanagari Bengali Gurmukhi Gujarati Oriya Tamil ' +
     'Telugu Kannada Malayalam Sinhala Khmer Myanmar Tibetan Balinese Javanese Sundanese Meetei_Mayek Chakma Grantha Newa Tirhuta Kaithi',
-);
+)}`;
 /** Scripts in which a zero-width space is what stands between two words. */
 const UNSPACED = scripts('Khmer Lao Thai Myanmar Tai_Tham New_Tai_Lue Tai_Le Balinese Javanese');
 const RIGHT_TO_LEFT = scripts('Hebrew Arabic Syriac Thaana Nko Samaritan Mandaic Adlam Hanifi_Rohingya');
@@ -32,11 +32,11 @@ const IN_PLACE = new RegExp(
   [
     // Emoji: parts of one are joined by U+200D; U+FE0E and U+FE0F choose its form; a flag's region is written in tags.
     '(?<=\\p{Extended_Pictographic}[\\ufe0f\\p{Emoji_Modifier}]{0,2})\\u200d(?=\\p{Extended_Pictographic})',
-    '(?<=[\\p{Emoji}\\p{S}\\p{Ideographic}\\p{scx=Myanmar}\\p{scx=Phags_Pa}\\u3001\\u3002\\uff01\\uff0c\\uff0e\\uff1a\\uff1b\\uff1f])[\\ufe00-\\ufe0f]',
+    '(?<=[\\p{Emoji}\\p{S}\\p{Ideographic}\\p{Script=Myanmar}\\p{Script=Phags_Pa}\\u3001\\u3002\\uff01\\uff0c\\uff0e\\uff1a\\uff1b\\uff1f])[\\ufe00-\\ufe0f]',
     '(?<=\\u{1f3f4})[\\u{e0030}-\\u{e0039}\\u{e0061}-\\u{e007a}]{3,6}\\u{e007f}',
     // Variants of ideographs, of Mongolian letters; how hieroglyphs are put together.
     '(?<=\\p{Ideographic})[\\u{e0100}-\\u{e01ef}]',
-    '(?<=[[\\p{L}]&&[\\p{scx=Mongolian}]])[\\u180b-\\u180d\\u180f]',
+    '(?<=[[\\p{L}]&&[\\p{Script=Mongolian}]])[\\u180b-\\u180d\\u180f]',
     '(?<=\\p{Script=Egyptian_Hieroglyphs})[\\u{13430}-\\u{1343f}]',
     `(?<=[[\\p{L}\\p{M}]&&[${JOINING}]])[\\u200c\\u200d]`,
     `(?<=[[\\p{L}\\p{M}]&&[${UNSPACED}]])\\u200b(?=[[\\p{L}]&&[${UNSPACED}]])`,

@@ -28,9 +28,10 @@ export interface Entities {
 
 // Scripts that are written without spaces between words, or (Hangul) with particles joined to names: a letter of these stands
 // beside a name or a link, and is no part of it.
-const UNSPACED = ['Han', 'Hiragana', 'Katakana', 'Bopomofo', 'Hangul', 'Thai', 'Lao', 'Khmer', 'Myanmar', 'Tibetan']
-  .map((script) => `\\p{Script_Extensions=${script}}`)
-  .join('');
+const unspaced = ['Han', 'Hiragana', 'Katakana', 'Bopomofo', 'Hangul', 'Thai', 'Lao', 'Khmer', 'Myanmar', 'Tibetan'];
+const inOneOf = (property: string) => unspaced.map((script) => `\\p{${property}=${script}}`).join('');
+// Letters that several of them share, such as ー, have none of these as their script; marks are shared with others too.
+const UNSPACED = `[${inOneOf('Script')}[\\p{L}&&[${inOneOf('Script_Extensions')}]]]`;
 const OF_A_WORD = `[[\\p{L}\\p{N}\\p{Mn}\\p{Mc}_]--[\\p{Default_Ignorable_Code_Point}${UNSPACED}]]`;
 /** The last character of a word, with what is not seen after it (variation selectors, bidi marks). */
 const AFTER_A_WORD = new RegExp(`${OF_A_WORD}\\p{Default_Ignorable_Code_Point}*$`, 'v');

@@ -35,19 +35,29 @@ describe('mentions', () => {
     '@ bob',
     '@bo',
     'bob',
-    '＠bob',
     `@${'a'.repeat(31)}`,
     '@nobody',
   ])('are not inside a word, nor of who is not there: %s', (message) => {
     expect(named(message)).toEqual([]);
   });
 
-  it.each(['@bob', '@bob\n', '\n@bob', '.@bob.', '@bob-', '@bob’s', '👩‍👩‍👧@bob👍', '「@bob」', '@bob@bob.com', '@@bob'])(
-    'may stand beside anything else: %s',
+  it.each(['https://example.org/@bob', 'x=@bob', 'a/@bob', '#@bob', '@bob@elsewhere', '@bob@bob.com', '@@bob', '@bob.smith', '@bob-smith'])(
+    'are not inside of something longer: %s',
     (message) => {
-      expect(named(message)[0]).toEqual(['@bob', 'id of bob']);
+      expect(named(message)).toEqual([]);
     },
   );
+
+  it.each(['@bob', '@bob\n', '\n@bob', '.@bob.', '@bob-', '@bob’s', '👩‍👩‍👧@bob👍', '❤️@bob', '「@bob」', 'の@bobに', '(@bob)', 'RT @bob:'])(
+    'may stand beside anything else: %s',
+    (message) => {
+      expect(named(message)).toEqual([['@bob', 'id of bob']]);
+    },
+  );
+
+  it('may have a full-width @', () => {
+    expect(named('＠bob')).toEqual([['＠bob', 'id of bob']]);
+  });
 
   it('count as UTF-16 does', () => {
     expect(mentionsIn('👍🏽 @bob', state)).toEqual([{ start: 5, end: 9, authorId: 'id of bob' }]);
@@ -66,7 +76,7 @@ describe('mentions', () => {
         let last = 0;
         for (const { start, end } of mentionsIn(message, state)) {
           expect(start).toBeGreaterThanOrEqual(last);
-          expect(message[start]).toBe('@');
+          expect('@＠').toContain(message[start]);
           expect(end).toBeLessThanOrEqual(message.length);
           last = end;
         }
