@@ -2,7 +2,7 @@
  * What comes in: fields and their rules, commands and their ids, tokens and how long one waits for them, and messages that
  * somebody put into a stream by hand.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { headers } from '@nats-io/transport-node';
 import {
@@ -348,6 +348,32 @@ describe('a commandId', () => {
     expect(followAuthor).toMatchObject(reused);
     expect(await entriesOfPeople()).toBe(before);
     expect(await system.sql('SELECT message FROM cheeps WHERE author_id = ?', [id])).toEqual([{ message: 'first' }]);
+  });
+
+  it('of a command of an earlier release, which told retries by what was typed, is known again', async () => {
+    const { id, client } = await system.author();
+    const input = { message: 'cafe\u0301', commandId: newId() };
+    const lane = partOf(id, LANES);
+    const command: CommandMessage = {
+      name: 'PostCheep',
+      commandId: input.commandId,
+      fingerprint: createHash('sha256')
+        .update(JSON.stringify(['PostCheep', [['message', input.message]]]))
+        .digest('base64url'),
+      sentAt: new Date().toISOString(),
+      correlationId: 'x',
+      causationId: null,
+      traceparent: null,
+      payload: { authorId: id, cheepId: newId(), message: input.message.normalize('NFC'), inReplyTo: null },
+    };
+    await nats.js.publish(names.command(lane, 'PostCheep'), JSON.stringify(command));
+    await eventually(async () => (await inboxOf(input.commandId)).length > 0, 'it is run');
+
+    expect((await client.request(PostCheepReceiptDocument, { input })).postCheep).toMatchObject({ status: 'COMMITTED' });
+    // Sent another way, nobody can tell that it is the same.
+    const { postCheep } = await client.request(PostCheepReceiptDocument, { input: { ...input, message: 'caf\u00e9' } });
+    expect(postCheep).toMatchObject({ userErrors: [{ code: 'COMMAND_ID_REUSED' }] });
+    expect(await eventsOf(input.commandId)).toEqual(['CheepPosted']);
   });
 
   it('that was one’s own sign-up’s is COMMAND_ID_REUSED too', async () => {
@@ -789,6 +815,12 @@ describe('a message that was put into a stream by hand', () => {
       expect(JSON.parse(row.headers)).toEqual({ [HEADERS.replyTo]: [reply], 'X-Note': ['ünusual'] });
     });
     expect(await inboxOf(message.commandId)).toEqual([]);
+
+    // What an earlier release accepted is run, though it would be refused today.
+    const former = { ...message, commandId: newId(), payload: { ...payload, cheepId: newId(), message: 'zero\u200bwidth' } };
+    await nats.js.publish(names.command(lane, 'PostCheep'), JSON.stringify(former));
+    const kept = await eventually(async () => (await client.request(CheepDocument, { id: former.payload.cheepId })).cheep, 'it is run');
+    expect(kept.message).toBe('zero\u200bwidth');
 
     // Mended, it may be sent again.
     await nats.js.publish(names.command(lane, 'PostCheep'), JSON.stringify(message));

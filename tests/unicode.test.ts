@@ -3,6 +3,7 @@
  * characters that people see; what is no text is refused.
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { newId } from '../shared/ids.js';
 import { Face } from './town/face.js';
 import { PASSWORD, startSystem, type System } from './system.js';
 
@@ -33,10 +34,11 @@ interface Cheep {
   version: number;
   message: string;
   mentions: { start: number; end: number; author: { id: string } }[];
+  links: { start: number; end: number; url: string }[];
 }
 
 const RECEIPT = 'status consistencyToken userErrors { code field }';
-const CHEEP = 'cheep { id version message mentions { start end author { id } } }';
+const CHEEP = 'cheep { id version message mentions { start end author { id } } links { start end url } }';
 
 async function mutate(document: string, input: object): Promise<Payload> {
   const { payload } = await face.read<{ payload: Payload }>(document, { input }, accessToken);
@@ -67,10 +69,11 @@ const WRITTEN = {
   'families, joined by zero-width joiners': `${FAMILY}👩🏽‍🚀`,
   flags: '🇩🇰🇫🇴🇬🇱🏴‍☠️',
   'Hebrew and Arabic, from right to left': 'שלום עולם، مرحبا',
-  'bidi marks and isolates': 'a\u200fb\u2067c\u2069\u202ed\u202c',
+  'marks of a direction beside Hebrew': 'שלום\u200f! C\u200e++',
   'combining marks without a composed form': 'x\u0323\u0307 q\u0307\u0323'.normalize('NFC'),
   'Devanagari and Thai': 'नमस्ते สวัสดี',
-  'a joiner and a zero-width space inside a word': 'क्‍ष a\u200bb',
+  'joiners of Devanagari and Persian': 'क्‍ष می‌خواهم',
+  'forms of emoji, keycaps and the flag of a region': '❤️‍🔥1️⃣☺︎🏴󠁧󠁢󠁥󠁮󠁧󠁿',
   'characters outside of the basic plane': '𝒳𐍈𠜎',
 };
 const NOT_TEXT = {
@@ -83,6 +86,18 @@ const NOT_TEXT = {
   'a carriage return': 'a\r\nb',
   'a C1 control character': 'a\u0085b',
   'a delete character': 'a\u007fb',
+  'a separator of lines': 'a\u2028b',
+  'a separator of paragraphs': 'a\u2029b',
+  'a noncharacter': 'a\uffffb',
+  'a zero-width space inside a word': 'a\u200bb',
+  'a joiner inside a word': 'a\u200db',
+  'a byte order mark': '\ufeffa',
+  'a soft hyphen': 'a\u00adb',
+  'a filler inside a word': 'a\u3164b',
+  'a mark of a direction in a text that has one': 'a\u200fb',
+  'an override of the direction': 'a\u202eb',
+  'an isolate': 'ש\u2067c\u2069',
+  'tags outside of a flag': 'a\u{e0041}',
 };
 const BLANK = {
   nothing: '',
@@ -166,7 +181,9 @@ describe('a message', () => {
     ['characters of two code units', '𝒳 👍🏽 '],
     ['a family', `${FAMILY} `],
     ['letters from right to left', 'שלום '],
-    ['a bidi mark right before', '\u200f'],
+    ['a bidi mark right before', 'שלום \u200f'],
+    ['a letter of a script without spaces', 'の'],
+    ['an emoji with a selector', '❤️'],
     ['an emoji right before', '👍'],
   ])('names an author in UTF-16 code units: after %s', async (_, before) => {
     const { cheep } = await post(`${before}@${username} 👍`);
@@ -188,6 +205,54 @@ describe('a message', () => {
     ['a digit of another script', `٣@NAME`],
   ])('names nobody inside of a word: after %s', async (_, message) => {
     expect((await post(message.replace('NAME', username))).cheep!.mentions).toEqual([]);
+  });
+
+  it.each([
+    'https://example.org/@NAME',
+    'https://example.org/?q=a,@NAME',
+    'x=@NAME',
+    'a/@NAME',
+    '#@NAME',
+    '@@NAME',
+    '@NAME@elsewhere',
+    '@NAME.smith',
+    '@NAME-smith',
+    'joe+x@NAME.org',
+  ])('names nobody inside of an address or a longer handle: %s', async (message) => {
+    expect((await post(message.replace('NAME', username))).cheep!.mentions).toEqual([]);
+  });
+
+  it.each(['Hi @NAME.', '(@NAME)', '@NAME, you', '@NAME’s', '“@NAME”', '@NAME…', 'RT @NAME: x', '.@NAME', '你好@NAME，', '＠NAME'])(
+    'names an author beside anything else: %s',
+    async (text) => {
+      const start = text.search(/[@＠]/);
+      const { cheep } = await post(text.replace('NAME', username));
+      expect(cheep!.mentions).toEqual([{ start, end: start + 1 + username.length, author: { id: authorId } }]);
+    },
+  );
+
+  it('delivers links as ranges too, which no mention is in, when it is posted, edited and read', async () => {
+    const message = `👍 @${username}: HTTPS://Example.org/@${username}_(é). javascript:alert(1) (http://bücher.example)`;
+    const url = `HTTPS://Example.org/@${username}_(é)`;
+    const links = [
+      { start: message.indexOf(url), end: message.indexOf(url) + url.length, url: `https://example.org/@${username}_(%C3%A9)` },
+      { start: message.length - 22, end: message.length - 1, url: 'http://xn--bcher-kva.example/' },
+    ];
+    const { cheep } = await post(message);
+    expect(cheep).toMatchObject({ links, mentions: [{ start: 3, end: 4 + username.length }] });
+    expect((await read(cheep!.id)).links).toEqual(links);
+
+    expect((await edit(cheep!.id, 'none')).cheep!.links).toEqual([]);
+    expect((await edit(cheep!.id, message)).cheep!.links).toEqual(links);
+  });
+
+  it('with a mention that an earlier release found in an address keeps it, and then has no link there', async () => {
+    const { cheep } = await post(`https://example.org/@${username} https://example.org`);
+    const shard = (await system.redis.keys(`*:cheep:${cheep!.id}`))[0]!;
+    await system.redis.hset(shard, 'mentions', JSON.stringify([{ start: 20, end: 21 + username.length, authorId }]));
+
+    const { mentions, links } = await read(cheep!.id);
+    expect([mentions, links]).toMatchObject([[{ start: 20 }], [{ start: 22 + username.length }]]);
   });
 
   it('names nobody when a mark or a letter of any script goes on after the name', async () => {
@@ -267,4 +332,165 @@ it('a sign-up is measured by the same rules, all faults at once', async () => {
       { code: 'TOO_LONG', field: ['location'] },
     ]),
   );
+});
+
+describe('who signed up', () => {
+  const signUp = async (input: object) =>
+    (
+      await face.read<{ payload: Payload }>(
+        `mutation ($input: SignUpInput!) { payload: signUp(input: $input) { ${RECEIPT} } }`,
+        { input },
+        null,
+      )
+    ).payload;
+  const logIn = async (usernameOrEmail: string, password = PASSWORD) => {
+    const { payload } = await face.read<{ payload: { author: { username: string } | null } }>(
+      `mutation ($input: LogInInput!) { payload: logIn(input: $input) { author { username } } }`,
+      { input: { usernameOrEmail, password } },
+      null,
+    );
+    return payload.author?.username ?? null;
+  };
+  let n = 0;
+  const name = () => `uni_${++n}_${username.slice(1, 7)}`;
+
+  it.each([
+    ['in capitals', 'NAME@Example.ORG', 'name@example.org'],
+    ['composed or not', 'u\u0308NAME@bu\u0308cher.example', 'üname@BÜCHER.example'],
+    ['as the domain is encoded', 'NAME@xn--bcher-kva.example', 'name@bücher.example'],
+    ['with full-width letters in the domain', 'NAME@ｅxample．org', 'name@example.org'],
+    ['with letters whose lower case is to be composed', 'İNAME@example.org', 'i\u0307name@example.org'],
+  ])('logs in with the address as it was typed, and however else it is written: %s', async (_, typed, other) => {
+    const own = name();
+    expect(await signUp({ username: own, email: typed.replace('NAME', own), password: PASSWORD })).toMatchObject({ status: 'COMMITTED' });
+
+    const forms = [typed.replace('NAME', own), other.replace('name', own)];
+    for (const form of [...forms, ...forms.map((text) => text.normalize('NFD')), ...forms.map((text) => text.toUpperCase())]) {
+      expect([form, await logIn(form)]).toEqual([form, own]);
+    }
+    const taken = await signUp({ username: name(), email: other.replace('name', own), password: PASSWORD });
+    expect(taken).toMatchObject(refusedWith('EMAIL_TAKEN', 'email'));
+  });
+
+  it.each([
+    'a\ud800@example.org',
+    'a\u200bb@example.org',
+    'a\u00adb@example.org',
+    'ab@exam\ufeffple.org',
+    '"a"@example.org',
+    'a\u202eb@example.org',
+  ])('cannot have had the address %j', async (email) => {
+    expect(await signUp({ username: name(), email, password: PASSWORD })).toMatchObject(refusedWith('INVALID', 'email'));
+    expect(
+      await mutate(`mutation ($input: ChangeEmailInput!) { payload: changeEmail(input: $input) { ${RECEIPT} } }`, { email }),
+    ).toMatchObject(refusedWith('INVALID', 'email'));
+    expect(await logIn(email)).toBeNull();
+  });
+
+  it('by the rules of an earlier release logs in as before', async () => {
+    for (const email of ['old\u200bone@example.org', 'old@xn--bcher-kva.example', '"o l d"@example.org']) {
+      const own = name();
+      await signUp({ username: own, email: `${own}@example.org`, password: PASSWORD });
+      await system.sql('UPDATE authors SET email = ? WHERE username = ?', [email, own]);
+      expect([await logIn(email), await logIn(email.toUpperCase()), await logIn(own)]).toEqual([own, own, own]);
+    }
+  });
+
+  it('has a website as the URL parser writes it', async () => {
+    const website = async (typed: string) => {
+      const { author, ...receipt } = await mutate(
+        `mutation ($input: UpdateProfileInput!) { payload: updateProfile(input: $input) { ${RECEIPT} author { website } } }`,
+        { website: typed },
+      );
+      return { ...receipt, website: author?.website };
+    };
+    expect(await website('HTTPS://Bücher.example:443/a/../ü')).toMatchObject({ website: 'https://xn--bcher-kva.example/%C3%BC' });
+    expect(await website('https://example.org')).toMatchObject({ website: 'https://example.org/' });
+    for (const bad of [
+      'https:example.org',
+      'https:/example.org',
+      'https://example.org/\0',
+      'https://example.org/\u001b',
+      'https://e\ud800.org',
+      'https:\\\\example.org',
+    ]) {
+      expect(await website(bad)).toMatchObject(refusedWith('INVALID', 'website'));
+    }
+  });
+});
+
+describe('a retry that differs only by what the rules make the same', () => {
+  it.each<[string, string, Record<string, string>, object]>([
+    ['postCheep', 'PostCheepInput', { message: `caf${E_NFC}` }, { message: `caf${E_NFD}` }],
+    [
+      'updateProfile',
+      'UpdateProfileInput',
+      { name: E_NFD, website: 'https://example.org' },
+      { name: E_NFC, website: 'HTTPS://EXAMPLE.org/' },
+    ],
+    ['changeEmail', 'ChangeEmailInput', { email: 'Some.Body@bu\u0308cher.example' }, { email: 'some.body@XN--BCHER-KVA.example' }],
+  ])('is the same command: %s', async (mutation, type, first, again) => {
+    const document = `mutation ($input: ${type}!) { payload: ${mutation}(input: $input) { ${RECEIPT} } }`;
+    const commandId = newId();
+    const answer = await mutate(document, { ...first, commandId });
+    expect(answer).toMatchObject({ status: 'COMMITTED' });
+    for (const input of [first, again]) {
+      expect(await mutate(document, { ...input, commandId: commandId.toUpperCase() })).toEqual(answer);
+    }
+    const other = Object.fromEntries(Object.entries(first).map(([field, value]) => [field, field === 'email' ? `x${value}` : `${value}x`]));
+    expect(await mutate(document, { ...other, commandId })).toMatchObject(refusedWith('COMMAND_ID_REUSED', 'commandId'));
+  });
+
+  it('is the same command: ids in capitals, of a reply, a follow, a like and an edit', async () => {
+    const { cheep } = await post('parent');
+    const other = await system.author();
+    const inputs: [string, string, Record<string, string>][] = [
+      ['postCheep', 'PostCheepInput', { message: 'x', inReplyTo: cheep!.id, cheepId: newId() }],
+      ['followAuthor', 'FollowAuthorInput', { authorId: other.id }],
+      ['unfollowAuthor', 'UnfollowAuthorInput', { authorId: other.id }],
+      ['likeCheep', 'LikeCheepInput', { cheepId: cheep!.id }],
+      ['unlikeCheep', 'UnlikeCheepInput', { cheepId: cheep!.id }],
+      ['editCheep', 'EditCheepInput', { cheepId: cheep!.id, message: 'y' }],
+      ['deleteCheep', 'DeleteCheepInput', { cheepId: cheep!.id }],
+    ];
+    for (const [mutation, type, input] of inputs) {
+      const document = `mutation ($input: ${type}!) { payload: ${mutation}(input: $input) { ${RECEIPT} } }`;
+      const commandId = newId();
+      const answer = await mutate(document, { ...input, commandId });
+      expect(answer).toMatchObject({ status: 'COMMITTED' });
+      const loud = Object.fromEntries(
+        Object.entries(input).map(([field, value]) => [field, field === 'message' ? value : value.toUpperCase()]),
+      );
+      expect(await mutate(document, { ...loud, commandId })).toEqual(answer);
+    }
+  });
+
+  it('is the same command: a sign-up, its password too', async () => {
+    const document = `mutation ($input: SignUpInput!) { payload: signUp(input: $input) { ${RECEIPT} session { accessToken } } }`;
+    const sign = async (input: object) =>
+      (await face.read<{ payload: Payload & { session: object | null } }>(document, { input }, null)).payload;
+    const [commandId, authorId, own] = [newId(), newId(), `retry_${username.slice(1, 7)}`];
+    const first = {
+      commandId,
+      authorId,
+      username: own,
+      email: `${own}@example.org`,
+      password: `Z${E_NFC}rich is nice`,
+      website: 'https://example.org',
+    };
+    const { session, ...answer } = await sign(first);
+    expect([answer.status, session]).toEqual(['COMMITTED', expect.anything()]);
+
+    const again = {
+      authorId: authorId.toUpperCase(),
+      email: first.email.toUpperCase(),
+      password: first.password.normalize('NFD'),
+      website: 'https://EXAMPLE.org/',
+    };
+    expect(await sign({ ...first, ...again })).toEqual({ ...answer, session: expect.anything() });
+    expect(await sign({ ...first, password: 'another password' })).toMatchObject({
+      ...refusedWith('COMMAND_ID_REUSED', 'commandId'),
+      session: null,
+    });
+  });
 });
