@@ -56,7 +56,7 @@ const AT = /[@＠]/g;
  * a scheme and a label may be, so that no text makes this slow.
  */
 const ADDRESS = new RegExp(
-  String.raw`(?<![\w+-])[a-z][a-z0-9+-]{0,63}://|https?://|(?<![\w+.-])(?:[a-z0-9-]{1,63}\.){1,20}[a-z]{2,63}(?::\d{1,5})?(?=[/?#])`,
+  String.raw`(?<![\w+-])[a-z][a-z0-9+-]{0,63}://|https?://|(?<![\w+.@＠-])(?:[a-z0-9-]{1,63}\.){1,20}[a-z]{2,63}(?::\d{1,5})?(?=[/?#])`,
   'gi',
 );
 const LINK = /^https?:\/\/$/i;

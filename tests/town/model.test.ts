@@ -20,7 +20,10 @@ describe('names in a message', () => {
     ['hello @bob, and @ALICE!', ['@bob', '@ALICE']],
     ['bob@example.org é@bob _@bob 7@bob', []],
     ['@bo @bobé @' + 'a'.repeat(31), []],
-    ['@@bob @bob@alice', ['@bob', '@bob']],
+    ['@@bob @bob@alice #@bob x=@bob', []],
+    ['https://example.org/@bob https://example.org/a,@bob', []],
+    ['@bob/@alice の@bob ＠bob =@bob', ['@bob', '@alice', '@bob', '＠bob', '@bob']],
+    ['@bob.smith @bob-smith @bob. @bob-', ['@bob', '@bob']],
     ['👩‍👩‍👧 @bob👍', ['@bob']],
   ])('%s', (message, names) => {
     expect(namesIn(message).map(({ start, end }) => message.slice(start, end))).toEqual(names);

@@ -487,25 +487,55 @@ export function percentile(numbers: number[], share: number): number | null {
 }
 
 /**
- * What may be a name in a message: an @ that no word goes before, then a whole word that could be a username; the first 20.
+ * What may be a name in a message: an @, and a whole word that could be a username; the first 20. No word goes before it, no
+ * sign of an address, and nothing after it makes it a longer handle. What stands in a web address is no name.
  * Read character by character; `start` and `end` count UTF-16 code units.
  */
 export function namesIn(message: string): { start: number; end: number; username: string }[] {
   const characters = [...message];
   const found: { start: number; end: number; username: string }[] = [];
   let start = 0;
+  let addressEnds = 0;
   for (let i = 0; i < characters.length; start += characters[i]!.length, i++) {
-    if (characters[i] !== '@' || isWordy(characters[i - 1])) continue;
+    if (i >= addressEnds && characters.slice(i, i + 8).join('') === 'https://') {
+      addressEnds = i + 8;
+      while (isInAnAddress(characters[addressEnds])) addressEnds++;
+    }
+    if (i < addressEnds || !isAt(characters[i])) continue;
     let last = i;
     while (isWordy(characters[last + 1])) last++;
     const username = characters.slice(i + 1, last + 1).join('');
-    if (isUsername(username)) found.push({ start, end: start + 1 + username.length, username });
+    // `@alice/@bob` are two.
+    const isNextOfTwo = characters[i - 1] === '/' && found.at(-1)?.end === start - 1;
+    if (!isUsername(username) || !(isNextOfTwo || mayFollow(characters, i - 1)) || isLonger(characters, last + 1)) continue;
+    found.push({ start, end: start + 1 + username.length, username });
   }
 
   return found.slice(0, MOST_NAMES);
 }
 
+const isAt = (character: string | undefined) => character === '@' || character === '＠';
 const isUsername = (text: string) => text.length >= 3 && text.length <= 30 && [...text].every((c) => c === '_' || (c <= 'z' && isWordy(c)));
-const isWordy = (character: string | undefined) => character !== undefined && /^[\p{L}\p{N}\p{M}_]$/u.test(character);
+/** Of a word that could go on with a username: hiragana stands for the scripts that are written without spaces. */
+const isWordy = (character: string | undefined) =>
+  character !== undefined && /^[\p{L}\p{N}\p{M}_]$/u.test(character) && !/^\p{Script=Hiragana}$/u.test(character);
+const isInAnAddress = (character: string | undefined) => character !== undefined && (isWordy(character) || '/.=-#:,@'.includes(character));
+
+function mayFollow(characters: string[], before: number): boolean {
+  const character = characters[before];
+  if (character === undefined) return true;
+  if (isWordy(character) || isAt(character) || character === '#') return false;
+  if (character !== '/' && character !== '=') return true;
+
+  return before === 0 || /^\s$/u.test(characters[before - 1]!);
+}
+
+function isLonger(characters: string[], after: number): boolean {
+  const character = characters[after];
+  if (isAt(character) || characters.slice(after, after + 3).join('') === '://') return true;
+  if (character === '/') return /^[A-Za-z]$/.test(characters[after + 1] ?? '');
+
+  return (character === '.' || character === '-') && isWordy(characters[after + 1]);
+}
 
 const refusal = (code: string, ...field: string[]): Refusal => ({ code, field: field.length > 0 ? field : null });

@@ -12,7 +12,7 @@ const right = <T>(sent: T, kept = sent): Typed<T> => ({ sent, kept, fault: null 
 const wrong = <T>(sent: T, fault: string): Typed<T> => ({ sent, kept: sent, fault });
 
 const BLANK = [wrong('', 'TOO_SHORT'), wrong(' \u3000', 'TOO_SHORT'), wrong('\u200b\u2060', 'TOO_SHORT')];
-const NOT_TEXT = [wrong('a\u0007b', 'INVALID'), wrong('a\ud800b', 'INVALID')];
+const NOT_TEXT = ['a\u0007b', 'a\ud800b', 'a\u200bb', 'a\u202eb', 'a\u2028b'].map((text) => wrong(text, 'INVALID'));
 
 export const WRONG_MESSAGES = [...BLANK, ...NOT_TEXT, wrong('x'.repeat(261), 'TOO_LONG'), wrong('👩‍👩‍👧‍👦'.repeat(100), 'TOO_LONG')];
 export const WRONG_USERNAMES = [
@@ -23,7 +23,12 @@ export const WRONG_USERNAMES = [
   wrong('bob@example', 'INVALID'),
   wrong('zoë', 'INVALID'),
 ];
-export const WRONG_EMAILS = [wrong('bob', 'INVALID'), wrong('bob@', 'INVALID'), wrong(`${'x'.repeat(250)}@example.org`, 'TOO_LONG')];
+export const WRONG_EMAILS = [
+  wrong('bob', 'INVALID'),
+  wrong('bob@', 'INVALID'),
+  wrong('b\u200bob@example.org', 'INVALID'),
+  wrong(`${'x'.repeat(250)}@example.org`, 'TOO_LONG'),
+];
 export const WRONG_PASSWORDS = [wrong('1234567', 'TOO_SHORT'), wrong('p'.repeat(129), 'TOO_LONG')];
 
 const cleared = right<string | null>(null);
@@ -41,7 +46,9 @@ const profileTexts = {
   location: [right('Aarhus'), right('שלום'), ...BLANK, ...NOT_TEXT, wrong('l'.repeat(101), 'TOO_LONG')],
   website: [
     right('https://example.org/~bob'),
-    right('http://localhost:8080'),
+    right('http://localhost:8080', 'http://localhost:8080/'),
+    right('HTTPS://Example.org:443/ü', 'https://example.org/%C3%BC'),
+    wrong('https:example.org', 'INVALID'),
     wrong('ftp://example.org', 'INVALID'),
     wrong('example.org', 'INVALID'),
     wrong(`https://example.org/${'w'.repeat(255)}`, 'TOO_LONG'),
@@ -73,12 +80,32 @@ export const profile = fc.record(
 /** Pieces of a message: words, or somebody's name of now or of once, which is only known when it is written. */
 export type Piece = { text: string } | { name: number; isLoud: boolean } | { formerName: number } | { crowd: number };
 
+/** What may stand before a name, or in its way. */
+const BESIDE_NAMES = ['/', '=', '#', 'の', '＠', '-', 'https://example.org/', 'https://example.org/a,'];
+
 export const pieces = fc.array(
   fc.oneof(
     {
       weight: 8,
       arbitrary: fc
-        .constantFrom('hello', 'é', 'e\u0301', '👩‍👩‍👧', '🇩🇰', 'שלום', '\n', ' ', '.', 'bob@example.org', '@nobody_here', '@ab', '@', 'x', '_')
+        .constantFrom(
+          'hello',
+          'é',
+          'e\u0301',
+          '👩‍👩‍👧',
+          '🇩🇰',
+          'שלום',
+          '\n',
+          ' ',
+          '.',
+          'bob@example.org',
+          '@nobody_here',
+          '@ab',
+          '@',
+          'x',
+          '_',
+          ...BESIDE_NAMES,
+        )
         .map((text): Piece => ({ text })),
     },
     { weight: 6, arbitrary: fc.record({ name: fc.nat(20), isLoud: fc.boolean() }) },
