@@ -51,17 +51,14 @@ const RETWEET = /(?:^|[^\w+~.-])RT$/i;
 const LONGER = [/[@＠]|:\/\/|\/[A-Za-z]|:[\w-]{1,63}\.[A-Za-z]/y, new RegExp(`[.\\-\\u2010\\u2011]${OF_A_WORD}`, 'vy')];
 
 const AT = /[@＠]/g;
-/**
- * Anything that may begin an address: `scheme://`, or a domain with a path. Each begins where a word does, and is as long as
- * a scheme and a label may be, so that no text makes this slow.
- */
-const ADDRESS = new RegExp(
-  String.raw`(?<![\w+-])[a-z][a-z0-9+-]{0,63}://|https?://|(?<![\w+.@＠-])(?:[a-z0-9-]{1,63}\.){1,20}[a-z]{2,63}(?::\d{1,5})?(?=[/?#])`,
-  'gi',
-);
-const LINK = /^https?:\/\/$/i;
+/** Where an address goes on after its scheme, or after the domain that it begins with: what is before that is read backwards. */
+const IN_AN_ADDRESS = /:\/\/|\.[A-Za-z]{2,63}(?::\d{1,5})?(?=[/?#])/g;
+const SCHEME = /[A-Za-z0-9+-]/;
+const DOMAIN = /[A-Za-z0-9.-]/;
+const MAX_SCHEME = 64;
+const HTTP = /https?$/i;
 /** No link follows these directly. */
-const BEFORE_NO_LINK = /[A-Za-z0-9@＠$#＃]$/;
+const BEFORE_NO_LINK = /[A-Za-z0-9@＠$#＃]/;
 /** Parentheses in parentheses: no more, as what is not closed in the end is scanned again. */
 const MAX_OPEN = 2;
 const MAX_LABEL = 63;
@@ -69,11 +66,11 @@ const MAX_HOST = 253;
 
 const LETTER = `[[\\p{L}\\p{M}\\p{N}]--[${UNSPACED}]]`;
 /** What a path or a query may hold, besides parentheses, and what may end it: not the punctuation of a sentence. */
-const IN_A_PATH = new RegExp(`[A-Za-z0-9!*';:=+,.$\\/%#\\[\\]\\-_~@\\|&\\u2013]|${LETTER}`, 'vy');
-const ENDS_A_PATH = new RegExp(`[A-Za-z0-9=_#\\/+\\-]|${LETTER}`, 'vy');
-const ENDS_A_QUERY = new RegExp(`[A-Za-z0-9=_#\\/&\\-]|${LETTER}`, 'vy');
+const IN_A_PATH = new RegExp(`[A-Za-z0-9!*';:=+,.$\\/%#\\[\\]\\-_~@\\|&\\u2013]|${LETTER}`, 'v');
+const ENDS_A_PATH = new RegExp(`[A-Za-z0-9=_#\\/+\\-]|${LETTER}`, 'v');
+const ENDS_A_QUERY = new RegExp(`[A-Za-z0-9=_#\\/&\\-]|${LETTER}`, 'v');
 
-const LABEL_CHARACTER = /[A-Za-z0-9_-]|(?!\p{ASCII})[\p{L}\p{M}\p{N}\p{S}]/uy;
+const IN_A_LABEL = /[A-Za-z0-9_-]|(?!\p{ASCII})[\p{L}\p{M}\p{N}\p{S}]/u;
 /** With - and _, but not at an end. */
 const LABEL = /^[^_-](?:.*[^_-])?$/su;
 const TLD = /^(?:[a-z]{2,63}|xn--[a-z0-9-]{2,59}|(?:(?!\p{ASCII})[\p{L}\p{M}]){2,63})$/iu;
@@ -90,6 +87,18 @@ const matchesAt = (pattern: RegExp, text: string, at: number): boolean => {
 
   return pattern.test(text);
 };
+/** Whether a character is of a class; nearly all that are asked for are ASCII, and looked up (a link took 12 µs without it). */
+function classOf(pattern: RegExp): (point: number) => boolean {
+  const ascii = Array.from({ length: 128 }, (_, point) => pattern.test(String.fromCodePoint(point)));
+
+  return (point) => (point < 128 ? ascii[point]! : pattern.test(String.fromCodePoint(point)));
+}
+const isInAPath = classOf(IN_A_PATH);
+const endsAPath = classOf(ENDS_A_PATH);
+const endsAQuery = classOf(ENDS_A_QUERY);
+const isInALabel = classOf(IN_A_LABEL);
+const lengthOf = (point: number): number => (point > 0xffff ? 2 : 1);
+
 /** As many characters before `at` as the patterns that end in `$` look at. */
 const before = (text: string, at: number): string => text.slice(Math.max(0, at - 16), at);
 
@@ -129,13 +138,20 @@ function nameAt(message: string, start: number, previous: Name | undefined): Nam
 function addressesIn(message: string, links: Link[]): { start: number; end: number }[] {
   const addresses: { start: number; end: number }[] = [];
   let end = 0;
-  for (const { 0: beginning, index: start } of message.matchAll(ADDRESS)) {
-    if (start < end) continue;
-    const from = start + beginning.length;
-    const link = LINK.test(beginning) && !BEFORE_NO_LINK.test(before(message, start)) ? linkAt(message, start, from) : null;
+  for (const { 0: beginning, index } of message.matchAll(IN_AN_ADDRESS)) {
+    if (index < end) continue;
+    const hasScheme = beginning === '://';
+    const from = index + beginning.length;
+    let start = index;
+    const [least, character] = hasScheme ? [Math.max(end, index - MAX_SCHEME), SCHEME] : [Math.max(end, index - MAX_HOST), DOMAIN];
+    while (start > least && character.test(message[start - 1]!)) start--;
+    const http = hasScheme ? HTTP.exec(message.slice(start, index)) : null;
+    const link = http && linkAt(message, start + http.index, from);
     if (link) links.push(link);
+    // The part after the @ of an e-mail address begins nothing.
+    else if (!hasScheme && /[@＠_]/.test(message[start - 1] ?? '')) continue;
     end = link ? link.end : pathEnd(message, from);
-    addresses.push({ start, end });
+    addresses.push({ start: link ? link.start : start, end });
   }
 
   return addresses;
@@ -143,6 +159,7 @@ function addressesIn(message: string, links: Link[]): { start: number; end: numb
 
 /** The link that begins at `start`, with its host at `host`. */
 function linkAt(message: string, start: number, host: number): Link | null {
+  if (BEFORE_NO_LINK.test(message[start - 1] ?? '')) return null;
   const afterHost = hostEnd(message, host);
   if (afterHost === null || matchesAt(HAS_CREDENTIALS, message, afterHost)) return null;
   const afterPort = matchesAt(PORT, message, afterHost) ? PORT.lastIndex : afterHost;
@@ -183,9 +200,11 @@ function hostEnd(message: string, start: number): number | null {
 
 function labelEnd(message: string, start: number): number {
   let end = start;
-  while (matchesAt(LABEL_CHARACTER, message, end)) end = LABEL_CHARACTER.lastIndex;
-
-  return end;
+  for (;;) {
+    const point = message.codePointAt(end);
+    if (point === undefined || !isInALabel(point)) return end;
+    end += lengthOf(point);
+  }
 }
 
 /**
@@ -211,10 +230,10 @@ function pathEnd(message: string, start: number): number {
       isQuery = true;
       at += 1;
     } else {
-      if (!matchesAt(IN_A_PATH, message, at)) break;
-      const after = IN_A_PATH.lastIndex;
-      if (open === 0 && matchesAt(isQuery ? ENDS_A_QUERY : ENDS_A_PATH, message, at)) end = after;
-      at = after;
+      const point = message.codePointAt(at)!;
+      if (!isInAPath(point)) break;
+      at += lengthOf(point);
+      if (open === 0 && (isQuery ? endsAQuery(point) : endsAPath(point))) end = at;
     }
   }
 
