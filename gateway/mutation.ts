@@ -62,13 +62,13 @@ export async function runCommand<Payload extends object>(
   if (!checked.success || faults.length > 0) return refusedAtTheDoor(faults);
 
   const { fingerprinted = (fields: Fields) => fields } = options;
-  const fingerprint = fingerprintOf(definition.name, fingerprinted(asKept(input, checked.data, options.renamed ?? {})));
-  const asTyped = fingerprintOf(definition.name, fingerprinted({ ...input }));
+  const kept = putIn(definition.name, fingerprinted(asKept(input, checked.data, options.renamed ?? {})));
+  const typed = putIn(definition.name, fingerprinted({ ...input }));
   const message: CommandMessage = {
     name: definition.name,
     commandId,
-    fingerprint,
-    ...(asTyped === fingerprint ? {} : { formerFingerprint: asTyped }),
+    fingerprint: digest(kept),
+    ...(typed === kept ? {} : { formerFingerprint: digest(typed) }),
     sentAt: new Date().toISOString(),
     correlationId: context.correlationId,
     causationId: null,
@@ -157,13 +157,13 @@ function asKept(input: CommandInput, payload: object, renamed: Partial<Record<st
   );
 }
 
-/** What the caller put in, digested: its own fields only, so that a retry is known whatever else we add. */
-function fingerprintOf(name: string, { commandId: _, waitFor: __, ...fields }: Fields): string {
+/** What the caller put in: its own fields only, so that a retry is known whatever else we add. */
+function putIn(name: string, { commandId: _, waitFor: __, ...fields }: Fields): string {
   const sorted = Object.entries(fields)
     .filter(([, value]) => value !== undefined && value !== null)
     .toSorted(([a], [b]) => (a < b ? -1 : 1));
 
-  return createHash('sha256')
-    .update(JSON.stringify([name, sorted]))
-    .digest('base64url');
+  return JSON.stringify([name, sorted]);
 }
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('base64url');

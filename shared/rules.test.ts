@@ -170,6 +170,10 @@ describe('an id', () => {
         expect(judge(rules.id, id.toUpperCase())).toEqual({ kept: id });
       }),
     );
+    for (const character of characters) {
+      const { data } = rules.id.safeParse(`0198c5f0-7c1a-7000-8000-00000000000${character}`);
+      if (data !== undefined && !/^[0-9a-f-]{36}$/.test(data)) throw new Error(nameOf(character));
+    }
     // The nil UUID stands for nobody.
     expect(judge(rules.id, '00000000-0000-0000-0000-000000000000')).toEqual({ fault: 'INVALID' });
   });
