@@ -17,7 +17,7 @@ import { Cheep } from '../write-side/cheeps/cheep.js';
 import { Follow, followId } from '../write-side/follows/follow.js';
 import { inboxKey, type RecordedOutcome } from '../write-side/inbox.js';
 import { Like, likeId } from '../write-side/likes/like.js';
-import { NotificationList } from '../write-side/notifications/notification.js';
+import { NotificationList, storedIds } from '../write-side/notifications/notification.js';
 import { progress, readLines } from './lines.js';
 import { describe } from './servers.js';
 import { OperatorError } from './subcommand.js';
@@ -376,7 +376,8 @@ class Filling {
           changed.set(key, [type, after]);
         }
         if (entry.event.type === 'AuthorNotified') {
-          notifications.push([entry.event.notificationId, entry.event.recipientId, entry.event.sequence]);
+          const { event } = entry;
+          notifications.push(...storedIds(event).map((id) => [id, event.recipientId, event.sequence]));
         }
       }
       this.remember(line, inbox);

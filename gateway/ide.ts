@@ -137,7 +137,7 @@ mutation EditCheep {
 query Thread {
   cheep(id: "${CHEEP}") {
     message
-    ancestors { ... on Cheep { message } ... on DeletedCheep { id } }
+    ancestors { ... on Cheep { message } ... on DeletedCheep { cheepId } }
     replies { nodes { message author { username } } }
     history { nodes { event at changes { field from to } } }
   }

@@ -19,11 +19,25 @@ const LAST_BACKOFF_MS = 400;
 /** What ioredis, and Redis, say when they are not well. The connection's status may be `ready` still, or again. */
 const CONNECTION_TROUBLE = /timed out|Connection is closed|isn't writeable|max retries per request|ECONN|EPIPE|LOADING/i;
 
+/** What is said at the deadline: the end of a sentence, and details for `extensions`. */
+export interface Lack {
+  text: string;
+  details: Record<string, unknown>;
+}
+
+/** Of something that must have a version at least. `version` is 0 when it is not there. */
+export function lackOfVersion(what: string, version: number, wantedVersion: number): Lack | null {
+  if (version >= wantedVersion) return null;
+  const found = version === 0 ? `no ${what}` : `version ${version} of ${what}`;
+
+  return { text: `has ${found}, and version ${wantedVersion} was asked for`, details: { version, wantedVersion } };
+}
+
 export interface ReadOptions<T> {
   /** At least as of this position; the operation's own demand when it is higher. */
   floor?: number;
-  /** What else must be true of what was read. */
-  accept?: (value: T) => boolean;
+  /** What the value still lacks, to wait for that too; null when it lacks nothing. */
+  lacking?: (value: T) => Lack | null;
   /** False when it is as of another read of the answer, or may be thrown away: then it does not say what the answer is as of. */
   isBase?: boolean;
   /** What to say when `floor` is further than the journal has come: nobody can have been given such a one. */
@@ -56,7 +70,7 @@ export class Reads {
     consistency: Consistency,
     shard: Shard,
     run: (redis: Redis, space: Space) => Promise<Snapshot<T>>,
-    { floor = 0, accept = () => true, isBase = floor === 0, fromTheFuture }: ReadOptions<T> = {},
+    { floor = 0, lacking = () => null, isBase = floor === 0, fromTheFuture }: ReadOptions<T> = {},
   ): Promise<{ value: T; applied: number }> {
     const { progress } = this;
     const name = shardName(shard);
@@ -84,7 +98,9 @@ export class Reads {
         // Below its target a shard is being built, and has not even what was there long ago.
         const needed = Math.max(wanted, target);
         const isThere = applied >= 0;
-        if (isThere && applied >= needed && accept(value)) return done(snapshot);
+        const isCaughtUp = isThere && applied >= needed;
+        const lack = isCaughtUp ? lacking(value) : null;
+        if (isCaughtUp && !lack) return done(snapshot);
 
         deadline ??= consistency.beginWaiting(performance.now());
         const left = deadline - performance.now();
@@ -97,6 +113,13 @@ export class Reads {
           if (consistency.staleOk && isThere && applied >= Math.max(target, floor)) {
             consistency.satisfied = false;
             return done(snapshot);
+          }
+          if (lack) {
+            throw fault('NOT_CAUGHT_UP', `The projection ${name} has applied position ${applied}: it ${lack.text}.`, {
+              shard: name,
+              applied: String(applied),
+              ...lack.details,
+            });
           }
           throw fault('NOT_CAUGHT_UP', notCaughtUp(name, snapshot, wanted, isStopped), {
             shard: name,

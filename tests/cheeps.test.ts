@@ -146,10 +146,10 @@ describe('deleting a cheep', () => {
     const replies = await alice.client.request(RepliesDocument, { id: question });
     expect(replies.cheep).toMatchObject({ repliesCount: 0, replies: { nodes: [] } });
     expect(await look(thanks, alice)).toMatchObject({
-      inReplyTo: { __typename: 'DeletedCheep', id: answer },
+      inReplyTo: { __typename: 'DeletedCheep', id: `DeletedCheep:${answer}`, cheepId: answer },
       ancestors: [
         { __typename: 'Cheep', id: question },
-        { __typename: 'DeletedCheep', id: answer },
+        { __typename: 'DeletedCheep', id: `DeletedCheep:${answer}`, cheepId: answer },
       ],
     });
   });

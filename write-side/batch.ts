@@ -25,7 +25,7 @@ import { NO_HEAD, type StoredEntry } from './journal.js';
 import { inboxKey, replay, type InboxRow, type RecordedOutcome } from './inbox.js';
 import { parkingRow, PARK } from './parked.js';
 import type { Command, Received } from './received.js';
-import { HOLD, State } from './state.js';
+import { failIfTaken, HOLD, State } from './state.js';
 
 export interface Database {
   connection: Connection;
@@ -131,6 +131,7 @@ export async function runBatch(database: Database, locks: string[], batch: Recei
   const before = await finish(
     connection,
     stored.map((entry, i) => ({ ...entry, aggregate: entries[i]!.aggregate })),
+    failIfTaken(entries.map(({ event }) => event)),
     rows,
     batch.filter((received) => received.broken !== null),
     steps,
@@ -262,6 +263,7 @@ export function checkHead(database: Database, head: RowDataPacket | undefined): 
 async function finish(
   connection: Connection,
   entries: (Omit<StoredEntry, 'position'> & Pick<EntryBody, 'aggregate'>)[],
+  check: ReturnType<typeof failIfTaken>,
   rows: InboxRow[],
   broken: Received[],
   steps: ReadonlyMap<number, number>,
@@ -272,6 +274,10 @@ async function finish(
     const n = entries.length;
     sql.push('UPDATE journal_head SET position = LAST_INSERT_ID(position + ?) WHERE id = 1');
     values.push(n);
+    if (check) {
+      sql.push(check.sql);
+      values.push(...check.values);
+    }
     sql.push(
       `INSERT INTO journal (position, entry_id, type, aggregate_type, aggregate_id, aggregate_version, body)
        VALUES ${entries.map(() => '(LAST_INSERT_ID() - ?, ?, ?, ?, ?, ?, ?)').join(', ')}`,

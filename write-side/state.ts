@@ -4,14 +4,16 @@
  */
 import type { EntityManager } from '@mikro-orm/mysql';
 import type { RowDataPacket } from 'mysql2';
-import type { AggregateVersion, DomainEvent } from '../shared/messages/event.js';
+import type { AggregateVersion, DomainEvent, Event } from '../shared/messages/event.js';
 import { Author } from './authors/author.js';
 import { Cheep } from './cheeps/cheep.js';
 import { Follow, followId } from './follows/follow.js';
 import { Like, likeId } from './likes/like.js';
-import { Notification, NotificationList } from './notifications/notification.js';
+import { Notification, NotificationList, storedIds } from './notifications/notification.js';
 
 export interface Needs {
+  /** Ids of new things: `isTaken` says whether something has them already, and a commit with one that something has fails. */
+  newIds?: string[];
   authors?: string[];
   usernames?: string[];
   /** Usernames whose authors must not be renamed before this is committed. */
@@ -36,6 +38,42 @@ export interface Query {
   take(rows: RowDataPacket[]): void;
 }
 
+/** The tables of what has an id that anybody can see. No two of them have the same one. */
+const WITH_IDS = ['authors', 'cheeps', 'notifications'] as const;
+
+/** The ids that an event gives away, and the tables that have them from then on. */
+function newIdsOf(event: Event): { id: string; table: (typeof WITH_IDS)[number] }[] {
+  switch (event.type) {
+    case 'AuthorSignedUp':
+      return [{ id: event.authorId, table: 'authors' }];
+    case 'CheepPosted':
+      return [{ id: event.cheepId, table: 'cheeps' }];
+    case 'AuthorNotified':
+      return [{ id: event.notificationId, table: 'notifications' }];
+    default:
+      return [];
+  }
+}
+
+/**
+ * A statement that fails when one of the ids that these events give away is in another table already; null when they give none away. Run
+ * with the journal's head locked, it sees whatever was committed at a lower position: of two transactions that give one id to two things,
+ * the later fails, and is run again. (Within a table, its primary key does that.)
+ */
+export function failIfTaken(events: Event[]): Pick<Query, 'sql' | 'values'> | null {
+  const made = events.flatMap(newIdsOf);
+  const others = WITH_IDS.flatMap((table) => {
+    const ids = made.filter((one) => one.table !== table).map(({ id }) => id);
+
+    return ids.length > 0 ? [{ table, ids }] : [];
+  });
+  if (others.length === 0) return null;
+  const rows = ['SELECT 1', ...others.map(({ table }) => `SELECT 1 FROM ${table} WHERE id IN (?)`)];
+
+  // With a second row it is no scalar: error 1242.
+  return { sql: `SELECT (${rows.join(' UNION ALL ')})`, values: others.map(({ ids }) => ids) };
+}
+
 /** A share lock: nobody changes the row before this transaction is over. (MySQL and MariaDB both know this form.) */
 export const HOLD = 'LOCK IN SHARE MODE';
 
@@ -44,6 +82,7 @@ export class State {
   readonly cheeps = new Map<string, Cheep>();
   readonly notifications = new Map<string, Notification>();
   readonly notificationLists = new Map<string, NotificationList>();
+  private readonly takenIds = new Set<string>();
   private readonly byUsername = new Map<string, Author>();
   private readonly byEmail = new Map<string, Author>();
   private readonly likes = new Map<string, Like>();
@@ -61,6 +100,14 @@ export class State {
       const values = [...new Set(needs.flatMap((n) => pick(n) ?? []))].filter((value) => value !== null).toSorted();
       if (values.length > 0) queries.push({ sql, values: [values], take: (rows) => rows.forEach(take) });
     };
+    const newIds = [...new Set(needs.flatMap((n) => n.newIds ?? []))];
+    if (newIds.length > 0) {
+      queries.push({
+        sql: WITH_IDS.map((table) => `SELECT id FROM ${table} WHERE id IN (?)`).join(' UNION ALL '),
+        values: WITH_IDS.map(() => newIds),
+        take: (rows) => rows.forEach(({ id }) => state.takenIds.add(id as string)),
+      });
+    }
     const author = (row: RowDataPacket) => state.addAuthor(em.map(Author, row));
     // Not one query with OR: for many of each, that reads the whole table.
     ask('SELECT * FROM authors WHERE id IN (?)', (n) => n.authors, author);
@@ -100,6 +147,11 @@ export class State {
     return { state, queries };
   }
 
+  /** Has something this id already, of whatever type? Of the `newIds` that were needed. */
+  isTaken(id: string): boolean {
+    return this.takenIds.has(id);
+  }
+
   /** The author with this username, in any case. */
   authorByUsername(username: string): Author | undefined {
     return this.byUsername.get(username.toLowerCase());
@@ -123,6 +175,7 @@ export class State {
 
   /** Makes it so, and says which version of which aggregate that is. */
   apply(event: DomainEvent, at: string): AggregateVersion {
+    for (const { id } of newIdsOf(event)) this.takenIds.add(id);
     switch (event.type) {
       case 'AuthorSignedUp': {
         const author = Author.signedUp(event, at);
@@ -162,11 +215,11 @@ export class State {
         return { type: 'Like', id, version: like.version };
       }
       case 'AuthorNotified': {
-        const notification = Notification.of(event);
+        const notifications = storedIds(event).map((id) => Notification.of(event, id));
         const list = this.notificationLists.get(event.recipientId) ?? NotificationList.empty(event.recipientId);
         list.add(event);
-        this.em.persist([notification, list]);
-        this.notifications.set(notification.id, notification);
+        this.em.persist([...notifications, list]);
+        for (const notification of notifications) this.notifications.set(notification.id, notification);
         this.notificationLists.set(list.authorId, list);
         return { type: 'Notifications', id: list.authorId, version: list.version };
       }

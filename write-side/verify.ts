@@ -17,7 +17,7 @@ import { difference, fold } from './as-of.js';
 import type { Pool } from './database.js';
 import { inboxKey, type RecordedOutcome } from './inbox.js';
 import { readHead, readJournal, type JournalHead } from './journal.js';
-import { NotificationList } from './notifications/notification.js';
+import { NotificationList, storedIds } from './notifications/notification.js';
 
 /** Rows read at once. */
 const MOST_READ = 1_000;
@@ -387,7 +387,7 @@ function compareRow(what: string, row: RowDataPacket, state: State, position: nu
   }));
 }
 
-/** That an author was told of something. Returns of how much the journal says so. */
+/** That an author was told of something. Returns how many rows that makes. */
 async function checkNotifications(query: Frozen['query'], rows: RowDataPacket[], findings: Findings): Promise<number> {
   const told = rows.flatMap((row) => {
     const { event } = JSON.parse(row.body as string) as EntryBody;
@@ -395,10 +395,11 @@ async function checkNotifications(query: Frozen['query'], rows: RowDataPacket[],
     return event.type === 'AuthorNotified' ? [{ ...event, position: Number(row.position) }] : [];
   });
   if (told.length === 0) return 0;
-  const ids = told.map(({ notificationId }) => notificationId);
+  const expected = told.flatMap((event) => storedIds(event).map((id) => ({ ...event, id })));
+  const ids = expected.map(({ id }) => id);
   const found = await queryKeys(query, 'SELECT * FROM notifications WHERE id IN (?)', ids);
   const byId = new Map(found.map((row) => [row.id as string, row]));
-  for (const { notificationId: id, recipientId, sequence, position } of told) {
+  for (const { id, recipientId, sequence, position } of expected) {
     const row = byId.get(id);
     if (row?.recipient_id === recipientId && row.sequence === sequence) continue;
     findings.differ(() => ({
@@ -409,7 +410,7 @@ async function checkNotifications(query: Frozen['query'], rows: RowDataPacket[],
     }));
   }
 
-  return told.length;
+  return expected.length;
 }
 
 async function countNotifications(query: Frozen['query'], notified: number, findings: Findings): Promise<void> {

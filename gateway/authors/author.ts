@@ -15,6 +15,7 @@ import { CheepConnection, cheepConnection, cheepPage } from '../cheeps/cheep-con
 import type { Context } from '../context.js';
 import { Node } from '../node.js';
 import { PageArgs, pageOf, pageRequest, pagesBelow, type ReadList } from '../pages.js';
+import { lackOfVersion } from '../reads.js';
 import { CalendarDate, DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
 import { AuthorConnection, authorPage } from './author-connection.js';
@@ -89,7 +90,7 @@ export async function awaitAuthor(context: Context, id: string, minVersion: numb
     context.consistency,
     shard,
     (redis, space) => readAuthors(redis, space, shard, { ids: [id], counts, viewers }),
-    { accept: ({ rows }) => (rows.get(id)?.version ?? 0) >= minVersion },
+    { lacking: ({ rows }) => lackOfVersion(`author ${id}`, rows.get(id)?.version ?? 0, minVersion) },
   );
   const row = value.rows.get(id);
   const isFlagged = viewerId === null ? null : value.isFlagged(viewerId, id);

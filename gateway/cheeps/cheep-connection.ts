@@ -5,7 +5,7 @@ import type { Page, PageRequest } from '../../read-side/list.js';
 import { toAuthor, type Author } from '../authors/author.js';
 import type { Context } from '../context.js';
 import { isThere, type LoadedCheep } from '../loaders.js';
-import { exactPage, nodeOf, PageInfo, type Listed, type ListedPage, type ReadList } from '../pages.js';
+import { cursorAt, exactPage, nodeOf, PageInfo, type Listed, type ListedPage, type ReadList } from '../pages.js';
 import { selectedAt } from '../selection.js';
 import { Cheep, toCheep } from './cheep.js';
 
@@ -76,6 +76,21 @@ export const cheepConnection = (page: ListedPage<Cheep>, resumeCursor: string | 
   ...page,
   resumeCursor,
 });
+
+/**
+ * The edge of a cheep that was posted at this position, as all lists of cheeps have it: their cursors are positions of posts. Null when
+ * it was deleted since. `info` is of the edge's field.
+ */
+export async function loadCheepEdge(
+  { loaders }: Context,
+  id: string,
+  position: number,
+  info: GraphQLResolveInfo,
+): Promise<Listed<Cheep> | null> {
+  const found = await loaders.findCheep(id, position, selectedAt(info, 'node') ?? new Set());
+
+  return isThere(found) ? { id, cursor: cursorAt(position), node: toCheep(found) } : null;
+}
 
 @Resolver(() => CheepEdge)
 export class CheepEdgeResolver {

@@ -1,18 +1,20 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Args, createUnionType, Ctx, Field, FieldResolver, ID, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
 import type { Redis } from 'ioredis';
-import { CHEEP_LISTS, cheepShard, readCheepVersion, readReplies } from '../../read-side/cheeps/query.js';
+import { CHEEP_LISTS, cheepShard, readCheepVersion, readIsDeleted, readReplies } from '../../read-side/cheeps/query.js';
 import type { ListedPages } from '../../read-side/list.js';
 import type { Space } from '../../read-side/shard.js';
 import { MOST_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
 import { entitiesIn } from '../../shared/entities.js';
 import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
+import { id as idRule } from '../../shared/rules.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import type { Context } from '../context.js';
 import { fault, GoneMeanwhile } from '../errors.js';
 import { isThere, type LoadedCheep } from '../loaders.js';
 import { Node } from '../node.js';
 import { PageArgs, pageOf, pageRequest, pagesBelow } from '../pages.js';
+import { lackOfVersion } from '../reads.js';
 import { resumeCursor } from '../resume-cursor.js';
 import { DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
@@ -81,11 +83,19 @@ export class Link {
   url!: string;
 }
 
-@ObjectType()
-export class DeletedCheep {
-  @Field(() => ID)
-  id!: string;
+@ObjectType({ implements: Node, description: 'Stands where a cheep was that its author has deleted.' })
+export class DeletedCheep extends Node {
+  @Field(() => ID, { description: 'The id that the cheep had.' })
+  cheepId!: string;
 }
+
+/**
+ * Begins the id of a deleted cheep. Caches that normalise by id take two objects with one id for one object, so it must not be the
+ * cheep's own; and it is no UUID, so nobody can choose it for something else.
+ */
+const DELETED_CHEEP = 'DeletedCheep:';
+
+const toDeletedCheep = (cheepId: string): DeletedCheep => Object.assign(new DeletedCheep(), { id: `${DELETED_CHEEP}${cheepId}`, cheepId });
 
 export const Reply = createUnionType({ name: 'Reply', types: () => [Cheep, DeletedCheep] as const });
 
@@ -109,6 +119,18 @@ export async function loadCheep(context: Context, id: string, floor: number, inf
   return isThere(found) ? toCheep(found) : null;
 }
 
+/** The deleted cheep with this id, one that begins with `DeletedCheep:`; null when there is none. */
+export async function loadDeletedCheep(context: Context, id: string): Promise<DeletedCheep | null> {
+  const known = id.startsWith(DELETED_CHEEP) ? idRule.safeParse(id.slice(DELETED_CHEEP.length)) : null;
+  if (!known?.success) return null;
+  const { reads } = context.services;
+  const { value: isDeleted } = await reads.read(context.consistency, cheepShard(known.data, reads.space), (redis, space) =>
+    readIsDeleted(redis, space, known.data),
+  );
+
+  return isDeleted ? toDeletedCheep(known.data) : null;
+}
+
 /** As `loadCheep`, after waiting until the cheep has this version at least: a deletion makes one too. */
 export async function awaitCheep(context: Context, id: string, minVersion: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
   const { reads } = context.services;
@@ -116,7 +138,7 @@ export async function awaitCheep(context: Context, id: string, minVersion: numbe
     context.consistency,
     cheepShard(id, reads.space),
     (redis, space) => readCheepVersion(redis, space, id),
-    { accept: (version) => version >= minVersion },
+    { lacking: (version) => lackOfVersion(`cheep ${id}`, version, minVersion) },
   );
 
   return loadCheep(context, id, applied, info);
@@ -228,5 +250,5 @@ export class MentionResolver {
 }
 
 async function loadReply(context: Context, id: string, floor: number, info: GraphQLResolveInfo): Promise<typeof Reply> {
-  return (await loadCheep(context, id, floor, info)) ?? Object.assign(new DeletedCheep(), { id });
+  return (await loadCheep(context, id, floor, info)) ?? toDeletedCheep(id);
 }

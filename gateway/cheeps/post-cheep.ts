@@ -5,6 +5,7 @@ import { CommandInput, CommandPayload } from '../command-payload.js';
 import type { Context } from '../context.js';
 import { runCommand } from '../mutation.js';
 import { Cheep, loadCheep } from './cheep.js';
+import { CheepEdge, loadCheepEdge } from './cheep-connection.js';
 
 @InputType()
 export class PostCheepInput extends CommandInput {
@@ -44,5 +45,13 @@ export class PostCheepMutation {
   @FieldResolver(() => Cheep, { nullable: true })
   cheep(@Root() { status, cheepId, position }: PostCheepPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     return status === 'REJECTED' || position === null ? null : loadCheep(context, cheepId, position, info);
+  }
+
+  @FieldResolver(() => CheepEdge, {
+    nullable: true,
+    description: 'The same in its author’s `cheeps`, in the `replies` to what it answers, and in timelines.',
+  })
+  cheepEdge(@Root() { status, cheepId, position }: PostCheepPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    return status === 'REJECTED' || position === null ? null : loadCheepEdge(context, cheepId, position, info);
   }
 }

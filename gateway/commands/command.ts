@@ -5,12 +5,13 @@ import { id as idRule } from '../../shared/rules.js';
 import { CommandStatus, UserError } from '../command-payload.js';
 import type { Context } from '../context.js';
 import { fault } from '../errors.js';
+import { Node } from '../node.js';
 import { DateTime } from '../scalars.js';
 
-@ObjectType({ description: 'What came of a command; readable by its sender alone.' })
-export class Command {
-  @Field(() => ID)
-  id!: string;
+@ObjectType({ implements: Node, description: 'What came of a command; readable by its sender alone.' })
+export class Command extends Node {
+  @Field(() => ID, { description: 'Its `commandId`. Who chooses ids chooses another one for each command and for each thing.' })
+  declare id: string;
 
   @Field()
   name!: string;
@@ -33,6 +34,13 @@ function toCommand({ id, name, refusal, settledAt }: CommandRow): Command {
     userErrors: refusal ? [{ ...refusal, message: REASONS[refusal.code] }] : [],
     settledAt,
   });
+}
+
+/** The command with this id; null for what was never received, is not settled yet, or was sent by somebody else. */
+export async function loadCommand(context: Context, senderId: string, id: string): Promise<Command | null> {
+  const row = await read(context, senderId, id);
+
+  return row && toCommand(row);
 }
 
 async function read(context: Context, senderId: string, id: string): Promise<CommandRow | null> {
@@ -107,10 +115,8 @@ export class CommandQueries {
   async command(@Arg('id', () => ID) id: string, @Ctx() context: Context): Promise<Command | null> {
     const known = idRule.safeParse(id);
     const { viewerId } = context;
-    if (!known.success || !viewerId) return null;
-    const row = await read(context, viewerId, known.data);
 
-    return row && toCommand(row);
+    return known.success && viewerId ? loadCommand(context, viewerId, known.data) : null;
   }
 }
 

@@ -2,6 +2,7 @@ import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Ctx, Field, FieldResolver, ID, Info, InputType, Mutation, ObjectType, Resolver, Root } from 'type-graphql';
 import { FollowAuthor } from '../../shared/messages/follow.js';
 import { Author, loadAuthor } from '../authors/author.js';
+import { AuthorEdge, loadFollowEdge } from '../authors/author-connection.js';
 import { CommandInput, CommandPayload } from '../command-payload.js';
 import type { Context } from '../context.js';
 import { runCommand } from '../mutation.js';
@@ -14,6 +15,7 @@ export class FollowAuthorInput extends CommandInput {
 
 @ObjectType({ implements: CommandPayload })
 export class FollowAuthorPayload extends CommandPayload {
+  followerId!: string;
   authorId!: string;
 }
 
@@ -28,7 +30,7 @@ export class FollowAuthorMutation {
       renamed: { followedId: 'authorId' },
     });
 
-    return Object.assign(new FollowAuthorPayload(), receipt, { authorId: input.authorId.toLowerCase() });
+    return Object.assign(new FollowAuthorPayload(), receipt, { followerId, authorId: input.authorId.toLowerCase() });
   }
 
   /** The one who is followed. */
@@ -36,4 +38,29 @@ export class FollowAuthorMutation {
   author(@Root() { status, authorId, position }: FollowAuthorPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     return status === 'REJECTED' || position === null ? null : loadAuthor(context, authorId, position, info);
   }
+
+  @FieldResolver(() => AuthorEdge, {
+    nullable: true,
+    description: 'The viewer, in the `followers` of the author. Null also when the viewer follows the author no more.',
+  })
+  followerEdge(@Root() payload: FollowAuthorPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    return edge(payload, payload.followerId, context, info);
+  }
+
+  @FieldResolver(() => AuthorEdge, {
+    nullable: true,
+    description: 'The author, in the `following` of the viewer. Null also when the viewer follows the author no more.',
+  })
+  followingEdge(@Root() payload: FollowAuthorPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
+    return edge(payload, payload.authorId, context, info);
+  }
+}
+
+function edge(
+  { status, followerId, authorId: followedId, position }: FollowAuthorPayload,
+  nodeId: string,
+  context: Context,
+  info: GraphQLResolveInfo,
+) {
+  return status === 'REJECTED' || position === null ? null : loadFollowEdge(context, { followerId, followedId }, nodeId, position, info);
 }

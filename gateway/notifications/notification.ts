@@ -1,18 +1,18 @@
 /** What an author is told of: five kinds, each with what it is about. */
 import type { GraphQLResolveInfo } from 'graphql';
-import { Ctx, Field, FieldResolver, ID, Info, InterfaceType, ObjectType, Resolver, Root } from 'type-graphql';
-import type { NotificationRow } from '../../read-side/notifications/query.js';
+import { Ctx, Field, FieldResolver, Info, InterfaceType, ObjectType, Resolver, Root } from 'type-graphql';
+import { notificationShard, readNotificationsById, type NotificationRow } from '../../read-side/notifications/query.js';
 import { Author, requireAuthor } from '../authors/author.js';
 import { Cheep, cheepOfFrame, toCheep } from '../cheeps/cheep.js';
 import type { Context } from '../context.js';
 import type { LoadedCheep } from '../loaders.js';
+import { Node } from '../node.js';
+import { readExactly, type ReadList } from '../pages.js';
 import { DateTime } from '../scalars.js';
+import { selectedAt } from '../selection.js';
 
-@InterfaceType()
-export abstract class Notification {
-  @Field(() => ID)
-  id!: string;
-
+@InterfaceType({ implements: Node })
+export abstract class Notification extends Node {
   @Field(() => DateTime)
   at!: string;
 
@@ -29,21 +29,21 @@ abstract class CheepNotification extends Notification {
   cheepRow!: LoadedCheep | null;
 }
 
-@ObjectType({ implements: Notification })
+@ObjectType({ implements: [Node, Notification] })
 export class WelcomeNotification extends Notification {}
 
-@ObjectType({ implements: Notification })
+@ObjectType({ implements: [Node, Notification] })
 export class FollowNotification extends Notification {
   followerId!: string;
 }
 
-@ObjectType({ implements: Notification })
+@ObjectType({ implements: [Node, Notification] })
 export class ReplyNotification extends CheepNotification {}
 
-@ObjectType({ implements: Notification })
+@ObjectType({ implements: [Node, Notification] })
 export class MentionNotification extends CheepNotification {}
 
-@ObjectType({ implements: Notification })
+@ObjectType({ implements: [Node, Notification] })
 export class LikeNotification extends CheepNotification {
   likerId!: string;
 }
@@ -67,6 +67,54 @@ export function toNotification(
     case 'LIKE':
       return Object.assign(new LikeNotification(), common, { cheepId: notice.cheepId, cheepRow, likerId: notice.likerId });
   }
+}
+
+/**
+ * Notifications with the cheeps that they are about, if anything of these is selected.
+ * @param read rows, as of `floor` or later; it must not be a base (see `ReadOptions`)
+ * @param cheepFields what is selected of their cheeps; null for nothing
+ * @returns what was read, with `notifications` in the order of its items
+ * @throws as `readExactly`
+ */
+export async function exactNotifications<List extends { items: NotificationRow[] }>(
+  context: Context,
+  read: (floor: number) => Promise<ReadList<List>>,
+  cheepFields: ReadonlySet<string> | null,
+): Promise<ReadList<List> & { notifications: Notification[] }> {
+  const aboutCheep = ({ items }: List) => items.flatMap(({ id, notice }) => ('cheepId' in notice ? [{ id, cheepId: notice.cheepId }] : []));
+  const { value, applied, rows } = await readExactly(
+    context.consistency,
+    read,
+    aboutCheep,
+    ({ cheepId }) => cheepId,
+    cheepFields && ((ids, floor) => context.loaders.findCheeps(ids, floor, cheepFields)),
+  );
+  const cheeps = new Map(aboutCheep(value).map(({ id }, i) => [id, rows?.[i] ?? null]));
+
+  return { value, applied, notifications: value.items.map((item) => toNotification(item, applied, cheeps.get(item.id) ?? null)) };
+}
+
+/** Those of the reader's own notifications that have these ids. `info` is of the field that they stand in. */
+export async function loadNotifications(
+  context: Context,
+  readerId: string,
+  ids: string[],
+  info: GraphQLResolveInfo,
+): Promise<Notification[]> {
+  const { reads } = context.services;
+  const { notifications } = await exactNotifications(
+    context,
+    (floor) =>
+      reads.read(
+        context.consistency,
+        notificationShard(readerId, reads.space),
+        (redis, space) => readNotificationsById(redis, space, readerId, ids),
+        { floor, isBase: false },
+      ),
+    selectedAt(info, 'cheep'),
+  );
+
+  return notifications;
 }
 
 /** @throws GoneMeanwhile when it was deleted since the notification was read */

@@ -1,12 +1,12 @@
 /** The viewer's notifications, a page at a time. */
 import type { GraphQLResolveInfo } from 'graphql';
 import { Args, Ctx, Field, Info, Int, ObjectType, Query, Resolver } from 'type-graphql';
-import { notificationShard, readNotifications, type NotificationPage } from '../../read-side/notifications/query.js';
+import { notificationShard, readNotifications } from '../../read-side/notifications/query.js';
 import type { Context } from '../context.js';
-import { cursorAt, PageArgs, PageInfo, pageInfo, pageRequest, readExactly } from '../pages.js';
+import { cursorAt, PageArgs, PageInfo, pageInfo, pageRequest } from '../pages.js';
 import { resumeCursor } from '../resume-cursor.js';
 import { selectedAt } from '../selection.js';
-import { Notification, toNotification } from './notification.js';
+import { exactNotifications, Notification } from './notification.js';
 
 @ObjectType()
 export class NotificationEdge {
@@ -48,11 +48,8 @@ export class NotificationQueries {
     const request = pageRequest(args);
     const viewerId = context.signedIn();
     const { reads } = context.services;
-    const cheepFields = selectedAt(info, 'nodes.cheep', 'edges.node.cheep');
-    const aboutCheep = (page: NotificationPage) =>
-      page.items.flatMap(({ id, notice }) => ('cheepId' in notice ? [{ id, cheepId: notice.cheepId }] : []));
-    const { value, applied, rows } = await readExactly(
-      context.consistency,
+    const { value, applied, notifications } = await exactNotifications(
+      context,
       (floor) =>
         reads.read(
           context.consistency,
@@ -60,21 +57,15 @@ export class NotificationQueries {
           (redis, space) => readNotifications(redis, space, viewerId, request),
           { floor, isBase: false },
         ),
-      aboutCheep,
-      ({ cheepId }) => cheepId,
-      cheepFields && ((ids, floor) => context.loaders.findCheeps(ids, floor, cheepFields)),
+      selectedAt(info, 'nodes.cheep', 'edges.node.cheep'),
     );
-    const cheeps = new Map(aboutCheep(value).map(({ id }, i) => [id, rows?.[i] ?? null]));
-    const edges = value.items.map((item) =>
-      Object.assign(new NotificationEdge(), {
-        cursor: cursorAt(item.sequence),
-        node: toNotification(item, applied, cheeps.get(item.id) ?? null),
-      }),
+    const edges = value.items.map(({ sequence }, i) =>
+      Object.assign(new NotificationEdge(), { cursor: cursorAt(sequence), node: notifications[i]! }),
     );
 
     return Object.assign(new NotificationConnection(), {
       edges,
-      nodes: edges.map(({ node }) => node),
+      nodes: notifications,
       pageInfo: pageInfo(edges, value.hasNextPage, request, applied),
       unreadCount: value.unreadCount,
       resumeCursor: resumeCursor(reads.space.epoch, { position: applied, index: null }),

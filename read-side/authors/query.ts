@@ -13,7 +13,7 @@ import type { Redis } from 'ioredis';
 import type { Profile } from '../../shared/messages/author.js';
 import { askPage, decodePage, type ListedPages, type Page, type PageRequest } from '../list.js';
 import { readRows, type Rows, type RowShape, type RowsRequest } from '../rows.js';
-import { readShard, shardOf, textIn, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
+import { numberIn, packId, readShard, shardOf, textIn, unpackId, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const AUTHORS = { name: 'authors', version: 3 };
 
@@ -102,6 +102,17 @@ const readList =
       (read) => askPage(read, keyOf(authorId), request, 'newest first'),
       (replies) => decodePage(replies, request),
     );
+
+/** Where a follow stands in the lists of both; null when it does not hold. */
+export function readFollowPosition(redis: Redis, space: Space, followerId: string, followedId: string): Promise<Snapshot<number | null>> {
+  return readShard(
+    redis,
+    space,
+    authorShard(followedId, space),
+    (read) => read('ZSCORE', followersKey(followedId), packId(followerId)),
+    ([score]) => (score === null ? null : numberIn(score)),
+  );
+}
 
 /** Author ids, the newest follow first. */
 export const readFollowers = readList(followersKey);

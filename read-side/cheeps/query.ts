@@ -92,6 +92,21 @@ export function readCheepVersion(redis: Redis, space: Space, cheepId: string): P
   );
 }
 
+/** Was there a cheep with this id, which was deleted? */
+export function readIsDeleted(redis: Redis, space: Space, cheepId: string): Promise<Snapshot<boolean>> {
+  return readShard(
+    redis,
+    space,
+    cheepShard(cheepId, space),
+    (read) => read('HMGET', cheepKey(cheepId), ...(['version', 'authorId'] satisfies CheepField[])),
+    ([values]) => {
+      const [version, authorId] = values as Reply[];
+
+      return version !== null && authorId === null;
+    },
+  );
+}
+
 /** Ids of the live replies to a cheep, oldest first. */
 export function readReplies(redis: Redis, space: Space, cheepId: string, request: PageRequest): Promise<Snapshot<Page>> {
   return readShard(

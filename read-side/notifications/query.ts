@@ -17,7 +17,7 @@
 import type { Redis } from 'ioredis';
 import type { Notice } from '../../shared/messages/notification.js';
 import type { PageRequest } from '../list.js';
-import { numberIn, readShardBy, shardOf, type Shard, type Snapshot, type Space } from '../shard.js';
+import { numberIn, packId, readShard, readShardBy, shardOf, type Reply, type Shard, type Snapshot, type Space } from '../shard.js';
 
 export const NOTIFICATIONS = { name: 'notifications', version: 2 };
 
@@ -70,15 +70,36 @@ export function readNotifications(redis: Redis, space: Space, readerId: string, 
     [readerId, start, request.first + 1],
     (reply) => {
       const [rows, readUpTo, unreadCount, totalCount] = reply as [Buffer[], Buffer, number, number];
-      const items = rows.map((json) => {
-        const row = JSON.parse(json.toString()) as StoredNotification;
-
-        return { ...row, read: row.sequence <= numberIn(readUpTo) };
-      });
+      const items = rows.map((json) => notificationRow(json, readUpTo));
 
       return { items: items.slice(0, request.first), hasNextPage: items.length > request.first, totalCount, unreadCount };
     },
   );
+}
+
+/** Those of the reader's notifications that have these ids, in any order. */
+export function readNotificationsById(
+  redis: Redis,
+  space: Space,
+  readerId: string,
+  ids: string[],
+): Promise<Snapshot<{ items: NotificationRow[] }>> {
+  return readShard(
+    redis,
+    space,
+    notificationShard(readerId, space),
+    (read) => {
+      read('HMGET', `rows:${readerId}`, ...ids.map(packId));
+      read('HGET', 'read', readerId);
+    },
+    ([rows, readUpTo]) => ({ items: (rows as (Buffer | null)[]).flatMap((json) => (json ? [notificationRow(json, readUpTo!)] : [])) }),
+  );
+}
+
+function notificationRow(json: Buffer, readUpTo: Reply): NotificationRow {
+  const row = JSON.parse(json.toString()) as StoredNotification;
+
+  return { ...row, read: row.sequence <= numberIn(readUpTo) };
 }
 
 /** `unreadCount` is what it became with the change. */

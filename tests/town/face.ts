@@ -1,5 +1,6 @@
 /** The public face, as the town's people use it: GraphQL over HTTP, through whichever gateway, with the newest tokens. */
 import { expect } from '@jest/globals';
+import { Kind, parse, print, visit } from 'graphql';
 import type { System } from '../system.js';
 
 export interface Answer {
@@ -23,8 +24,8 @@ export const CHEEP_FIELDS = `fragment CheepFields on Cheep {
   id version message postedAt editedAt likesCount likedByViewer repliesCount
   author { id username }
   mentions { start end author { id username } }
-  inReplyTo { __typename ... on Cheep { id message } ... on DeletedCheep { id } }
-  ancestors { __typename ... on Cheep { id message } ... on DeletedCheep { id } }
+  inReplyTo { __typename ... on Cheep { id message } ... on DeletedCheep { id cheepId } }
+  ancestors { __typename ... on Cheep { id message } ... on DeletedCheep { id cheepId } }
 }`;
 
 const PAGE = 'pageInfo { hasNextPage hasPreviousPage startCursor endCursor }';
@@ -68,10 +69,13 @@ export const AUTHOR = `query ($id: ID!, $username: String!) {
   viewer { ...AuthorFields }
 } ${AUTHOR_FIELDS}`;
 
-export const CHEEP = `query ($id: ID!) {
+export const CHEEP = `query ($id: ID!, $deletedId: ID!) {
   cheep(id: $id) { ...CheepFields }
   node(id: $id) { __typename id }
+  deleted: node(id: $deletedId) { __typename id ... on DeletedCheep { cheepId } }
 } ${CHEEP_FIELDS}`;
+
+export const NODES = `query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }`;
 
 export const UNKNOWN = `query ($id: ID!, $username: String!) {
   author(id: $id) { id }
@@ -119,6 +123,35 @@ export function mutation(name: MutationName): string {
   } ${fragments}`;
 }
 
+/** The name under which an answer says of what type something is that has an id. */
+const TYPE = '_type';
+
+/** The same document, which also asks for the type of everything. */
+const withTypes = memoized((query: string) =>
+  print(
+    visit(parse(query), {
+      SelectionSet: (set) => ({
+        ...set,
+        selections: [
+          ...set.selections,
+          { kind: Kind.FIELD, alias: { kind: Kind.NAME, value: TYPE }, name: { kind: Kind.NAME, value: '__typename' } },
+        ],
+      }),
+    }),
+  ),
+);
+
+function memoized<T>(make: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+
+  return (text) => {
+    const value = known.get(text) ?? make(text);
+    known.set(text, value);
+
+    return value;
+  };
+}
+
 /** As many tokens as one request may bring. */
 const MOST_TOKENS = 16;
 
@@ -127,6 +160,8 @@ export class Face {
   private tokens: string[] = [];
   private readonly urls: string[];
   private asked = 0;
+  /** Of what type everything is, by its id: clients that keep a cache by id take what has one id for one thing. */
+  private readonly types = new Map<string, string>();
 
   constructor(system: System) {
     this.urls = system.gateways.map((gateway) => system.urlOf(gateway));
@@ -146,7 +181,7 @@ export class Face {
         ...(accessToken ? { authorization: `Bearer ${accessToken}` } : {}),
         ...(this.tokens.length > 0 ? { 'x-cheeper-consistency': this.tokens.join(',') } : {}),
       },
-      body: JSON.stringify({ query, variables }),
+      body: JSON.stringify({ query: withTypes(query), variables }),
     });
     const { data, errors, extensions } = (await response.json()) as {
       data?: Answer['data'];
@@ -154,7 +189,11 @@ export class Face {
       extensions?: { consistency?: { position: string } };
     };
 
-    return { data: data ?? null, errors: errors ?? [], position: Number(extensions?.consistency?.position ?? NaN) };
+    return {
+      data: data ? (this.learnTypes(data) as Answer['data']) : null,
+      errors: errors ?? [],
+      position: Number(extensions?.consistency?.position ?? NaN),
+    };
   }
 
   /** The data, of what must be answered without an error. */
@@ -163,5 +202,19 @@ export class Face {
     expect({ query, variables, errors }).toEqual({ query, variables, errors: [] });
 
     return data as Data;
+  }
+
+  /** Whatever has the same id has the same type. Returns what was asked for. */
+  private learnTypes(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map((item) => this.learnTypes(item));
+    if (typeof value !== 'object' || value === null) return value;
+    const { [TYPE]: type, ...fields } = value as Record<string, unknown>;
+    if (typeof fields['id'] === 'string') {
+      const known = this.types.get(fields['id']) ?? type;
+      expect({ id: fields['id'], type }).toEqual({ id: fields['id'], type: known });
+      this.types.set(fields['id'], known as string);
+    }
+
+    return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, this.learnTypes(field)]));
   }
 }

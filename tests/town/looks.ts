@@ -1,7 +1,7 @@
 /** Everything that can be asked, compared with what the model says. */
 import { expect } from '@jest/globals';
 import { eventually } from '../system.js';
-import { AUTHOR, CHEEP, FUNNEL, PAGES, UNKNOWN } from './face.js';
+import { AUTHOR, CHEEP, FUNNEL, NODES, PAGES, UNKNOWN } from './face.js';
 import { percentile, type Author, type Cheep, type FunnelStep, type Listed, type Town } from './model.js';
 import type { World } from './world.js';
 
@@ -9,6 +9,9 @@ import type { World } from './world.js';
 export type Viewer = string | null;
 
 // ---- Things, as the public face shows them
+
+/** The id of what stands where a cheep was. */
+const deletedId = (cheepId: string) => `DeletedCheep:${cheepId}`;
 
 const nameTag = (town: Town, id: string) => ({ id, username: town.author(id).username });
 
@@ -51,7 +54,7 @@ function cardView(town: Town, cheep: Cheep, viewerId: Viewer) {
 export function cheepView(town: Town, cheep: Cheep | undefined, viewerId: Viewer) {
   if (!cheep || cheep.isDeleted) return null;
   const reply = ({ id, message, isDeleted }: Cheep) =>
-    isDeleted ? { __typename: 'DeletedCheep', id } : { __typename: 'Cheep', id, message };
+    isDeleted ? { __typename: 'DeletedCheep', id: deletedId(id), cheepId: id } : { __typename: 'Cheep', id, message };
   const ancestors = town.ancestorsOf(cheep.id).map(reply);
 
   return {
@@ -274,15 +277,17 @@ export async function lookAround(world: World, from: number): Promise<void> {
     looks.push(async () => {
       await notificationsArrive(world, id);
       await readAll(world, 'notifications', id, id, 1 + (author.notices.length % 5));
+      await lookAtNodes(world, id, viewerId);
     });
   }
   for (const cheep of town.cheeps.values()) {
     const { id } = cheep;
     const viewerId = turn(3) === 0 ? cheep.authorId : someViewer();
     looks.push(async () => {
-      const data = await face.read(CHEEP, { id }, tokens.get(viewerId ?? '') ?? null);
+      const data = await face.read(CHEEP, { id, deletedId: deletedId(id) }, tokens.get(viewerId ?? '') ?? null);
       const view = cheepView(town, cheep, viewerId);
-      expect({ id, viewerId, data }).toEqual({ id, viewerId, data: { cheep: view, node: view && { __typename: 'Cheep', id } } });
+      const deleted = cheep.isDeleted ? { __typename: 'DeletedCheep', id: deletedId(id), cheepId: id } : null;
+      expect({ id, viewerId, data }).toEqual({ id, viewerId, data: { cheep: view, node: view && { __typename: 'Cheep', id }, deleted } });
     });
     if (!cheep.isDeleted) lists(id, viewerId, 'replies', 'cheepHistory');
   }
@@ -295,6 +300,23 @@ export async function lookAround(world: World, from: number): Promise<void> {
   );
 
   await inTurn(looks, 24);
+}
+
+/** Notifications by their ids: their reader's, and nobody else's. */
+async function lookAtNodes({ town, face, tokens, unknownId }: World, readerId: string, viewerId: Viewer): Promise<void> {
+  const places = new Map(town.notificationsOf(readerId).map(({ place, notice }) => [place, notice]));
+  const told = [...town.noticeIds].flatMap(([id, { recipientId, index }]) => {
+    const { kind } = (recipientId === readerId && places.get(index)) || {};
+
+    return kind ? [{ id, __typename: `${kind[0]}${kind.slice(1).toLowerCase()}Notification` }] : [];
+  });
+  const own = told.slice(0, 40);
+  const ids = [readerId, unknownId, ...own.map(({ id }) => id), readerId.toUpperCase()];
+  for (const who of [readerId, viewerId]) {
+    const { nodes } = await face.read<{ nodes: unknown[] }>(NODES, { ids }, tokens.get(who ?? '') ?? null);
+    const reader = { __typename: 'Author', id: readerId };
+    expect({ ids, who, nodes }).toEqual({ ids, who, nodes: [reader, null, ...own.map((one) => (who === readerId ? one : null)), reader] });
+  }
 }
 
 /** Ids and names that are nobody's: what was never there, and names that somebody had once. */

@@ -5,12 +5,11 @@ import { PasswordHash } from './author.js';
 
 /** Across authors, unique keys hold what is checked here: of two sign-ups at once with one name, the later is run again and refused. */
 export const signUp: CommandHandler<SignUp> = {
-  needs: (command) => ({ authors: [command.authorId], usernames: [command.username], emails: [command.email], cheeps: [command.authorId] }),
+  needs: (command) => ({ newIds: [command.authorId], usernames: [command.username], emails: [command.email] }),
   decide({ passwordHash: _, ...command }, state) {
     if (state.authorByUsername(command.username)) throw new Refused('USERNAME_TAKEN', ['username']);
     if (state.authorByEmail(command.email)) throw new Refused('EMAIL_TAKEN', ['email']);
-    // One id names one thing: node(id) asks for nothing else.
-    if (state.authors.has(command.authorId) || state.cheeps.has(command.authorId)) throw new Refused('AUTHOR_ALREADY_EXISTS', ['authorId']);
+    if (state.isTaken(command.authorId)) throw new Refused('AUTHOR_ALREADY_EXISTS', ['authorId']);
 
     return [{ type: 'AuthorSignedUp', ...command }];
   },

@@ -6,15 +6,14 @@ import { mentionedUsernames, mentionsIn } from './mentions.js';
 /** Authors are never deleted: what is found of them stays true. What is answered is held, so that it cannot be deleted meanwhile. */
 export const postCheep: CommandHandler<PostCheep> = {
   needs: (command) => ({
-    authors: [command.authorId, command.cheepId],
-    cheeps: [command.cheepId],
+    authors: [command.authorId],
+    newIds: [command.cheepId],
     heldCheeps: [command.inReplyTo],
     heldUsernames: mentionedUsernames(command.message),
   }),
   decide(command, state) {
     if (!state.authors.has(command.authorId)) throw new Refused('AUTHOR_NOT_FOUND');
-    // One id names one thing: node(id) asks for nothing else.
-    if (state.cheeps.has(command.cheepId) || state.authors.has(command.cheepId)) throw new Refused('CHEEP_ALREADY_EXISTS', ['cheepId']);
+    if (state.isTaken(command.cheepId)) throw new Refused('CHEEP_ALREADY_EXISTS', ['cheepId']);
     const parent = command.inReplyTo ? state.cheeps.get(command.inReplyTo) : null;
     if (parent === undefined) throw new Refused('CHEEP_NOT_FOUND', ['inReplyTo']);
     if (parent?.deleted) throw new Refused('CHEEP_DELETED', ['inReplyTo']);

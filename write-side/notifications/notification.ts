@@ -27,13 +27,13 @@ export class NotificationList {
 
 /** That an author was told of something, for ever, so that it is told of it once. */
 export class Notification {
-  /** `notificationId(recipientId, notice)` */
+  /** One of `storedIds`. */
   declare id: string;
   declare recipientId: string;
   declare sequence: number;
 
-  static of({ notificationId, recipientId, sequence }: AuthorNotified): Notification {
-    return Object.assign(new Notification(), { id: notificationId, recipientId, sequence });
+  static of({ recipientId, sequence }: AuthorNotified, id: string): Notification {
+    return Object.assign(new Notification(), { id, recipientId, sequence });
   }
 }
 
@@ -49,6 +49,11 @@ export function notificationId(recipientId: string, notice: Notice): string {
 
   return derivedId(SYSTEM, `${recipientId}/${about(notice)}`);
 }
+
+/** The ids under which a notification is stored: its own, and the one by which it is known when the same is to be told again. */
+export const storedIds = ({ notificationId: id, recipientId, notice }: AuthorNotified): string[] => [
+  ...new Set([id, notificationId(recipientId, notice)]),
+];
 
 export const notificationListEntity = defineEntity({
   class: NotificationList,

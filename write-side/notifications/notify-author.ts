@@ -1,3 +1,4 @@
+import { newId } from '../../shared/ids.js';
 import type { NotifyAuthor } from '../../shared/messages/notification.js';
 import type { CommandHandler } from '../command-handler.js';
 import { notificationId } from './notification.js';
@@ -6,6 +7,7 @@ import { notificationId } from './notification.js';
 export const notifyAuthor: CommandHandler<NotifyAuthor> = {
   needs: ({ recipientId, notice }) => ({
     notifications: [notificationId(recipientId, notice)],
+    newIds: [notificationId(recipientId, notice)],
     notificationLists: [recipientId],
     ...('cheepId' in notice ? { heldCheeps: [notice.cheepId] } : {}),
   }),
@@ -15,6 +17,7 @@ export const notifyAuthor: CommandHandler<NotifyAuthor> = {
     if ('cheepId' in notice && (state.cheeps.get(notice.cheepId)?.deleted ?? true)) return [];
     const sequence = (state.notificationLists.get(recipientId)?.newest ?? 0) + 1;
 
-    return [{ type: 'AuthorNotified', notificationId: id, recipientId, sequence, notice }];
+    // Anybody can know the id beforehand, and choose it for a cheep. That must not keep the recipient from being told.
+    return [{ type: 'AuthorNotified', notificationId: state.isTaken(id) ? newId() : id, recipientId, sequence, notice }];
   },
 };
