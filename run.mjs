@@ -46,6 +46,7 @@ const checks = [
   ['types', 'node_modules/typescript/bin/tsc', '--noEmit'],
   ['imports', 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'shared', 'write-side', 'read-side', 'gateway', 'cli'],
   ['schema', '--import', '@swc-node/register/esm-register', 'gateway/emit-schema.ts', '--check'],
+  ['contract', 'tests/compare-schema.mjs'],
   ['events', '--import', '@swc-node/register/esm-register', 'write-side/public-events/emit-schemas.ts', '--check'],
   ['operations', 'node_modules/@graphql-codegen/cli/esm/bin.js', '--check'],
 ];

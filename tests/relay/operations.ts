@@ -15,6 +15,7 @@ export const documents = () => [
         id
         cheeps(first: $count) @connection(key: "Profile_cheeps") {
           edges {
+            cursor
             node {
               id
               message
@@ -34,6 +35,7 @@ export const documents = () => [
         }
         followers(first: $count) @connection(key: "Profile_followers") {
           edges {
+            cursor
             node {
               id
               username
@@ -42,6 +44,7 @@ export const documents = () => [
         }
         following(first: $count) @connection(key: "Profile_following") {
           edges {
+            cursor
             node {
               id
               username
@@ -70,6 +73,7 @@ export const documents = () => [
         }
         replies(first: $count) @connection(key: "Thread_replies") {
           edges {
+            cursor
             node {
               id
               message
@@ -89,6 +93,7 @@ export const documents = () => [
         unreadCount
         edges {
           node {
+            __typename
             id
             read
             ... on FollowNotification {

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<531505af23b09c939b81486efa6d053f>>
+ * @generated SignedSource<<e726c32ed1d0b77c6e6201a6588ff8bf>>
  * @lightSyntaxTransform
  */
 
@@ -15,6 +15,7 @@ export type operationsNotificationsQuery$data = {
   readonly notifications: {
     readonly edges: ReadonlyArray<{
       readonly node: {
+        readonly __typename: string;
         readonly cheep?: {
           readonly message: string;
         };
@@ -83,21 +84,21 @@ v5 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "read",
+  "name": "__typename",
   "storageKey": null
 },
 v6 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "message",
+  "name": "read",
   "storageKey": null
 },
 v7 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "__typename",
+  "name": "message",
   "storageKey": null
 },
 v8 = {
@@ -172,8 +173,9 @@ return {
                 "name": "node",
                 "plural": false,
                 "selections": [
-                  (v1/*:: as any*/),
                   (v5/*:: as any*/),
+                  (v1/*:: as any*/),
+                  (v6/*:: as any*/),
                   {
                     "kind": "InlineFragment",
                     "selections": [
@@ -204,15 +206,14 @@ return {
                         "name": "cheep",
                         "plural": false,
                         "selections": [
-                          (v6/*:: as any*/)
+                          (v7/*:: as any*/)
                         ],
                         "storageKey": null
                       }
                     ],
                     "type": "ReplyNotification",
                     "abstractKey": null
-                  },
-                  (v7/*:: as any*/)
+                  }
                 ],
                 "storageKey": null
               },
@@ -260,9 +261,9 @@ return {
                 "name": "node",
                 "plural": false,
                 "selections": [
-                  (v7/*:: as any*/),
-                  (v1/*:: as any*/),
                   (v5/*:: as any*/),
+                  (v1/*:: as any*/),
+                  (v6/*:: as any*/),
                   {
                     "kind": "InlineFragment",
                     "selections": [
@@ -294,7 +295,7 @@ return {
                         "name": "cheep",
                         "plural": false,
                         "selections": [
-                          (v6/*:: as any*/),
+                          (v7/*:: as any*/),
                           (v1/*:: as any*/)
                         ],
                         "storageKey": null
@@ -347,6 +348,6 @@ return {
 };
 })();
 
-(node as any).hash = "27ba25012842155630413e8dc5d4a7c1";
+(node as any).hash = "31147a1be3212c12507065aa1f22a396";
 
 export default node;

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<6cd76e0a4a40c3dd46f4cc37278a61bf>>
+ * @generated SignedSource<<e6857ec8221b0bf883ca376255b37952>>
  * @lightSyntaxTransform
  */
 
@@ -16,6 +16,7 @@ export type operationsProfileQuery$data = {
   readonly author: {
     readonly cheeps: {
       readonly edges: ReadonlyArray<{
+        readonly cursor: string;
         readonly node: {
           readonly id: string;
           readonly inReplyTo: {
@@ -37,6 +38,7 @@ export type operationsProfileQuery$data = {
     };
     readonly followers: {
       readonly edges: ReadonlyArray<{
+        readonly cursor: string;
         readonly node: {
           readonly id: string;
           readonly username: string;
@@ -45,6 +47,7 @@ export type operationsProfileQuery$data = {
     };
     readonly following: {
       readonly edges: ReadonlyArray<{
+        readonly cursor: string;
         readonly node: {
           readonly id: string;
           readonly username: string;
@@ -88,26 +91,33 @@ v4 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "message",
+  "name": "cursor",
   "storageKey": null
 },
 v5 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "__typename",
+  "name": "message",
   "storageKey": null
 },
 v6 = {
+  "alias": null,
+  "args": null,
+  "kind": "ScalarField",
+  "name": "__typename",
+  "storageKey": null
+},
+v7 = {
   "kind": "InlineFragment",
   "selections": [
     (v3/*:: as any*/),
-    (v4/*:: as any*/)
+    (v5/*:: as any*/)
   ],
   "type": "Cheep",
   "abstractKey": null
 },
-v7 = {
+v8 = {
   "kind": "InlineFragment",
   "selections": [
     (v3/*:: as any*/),
@@ -121,13 +131,6 @@ v7 = {
   ],
   "type": "DeletedCheep",
   "abstractKey": null
-},
-v8 = {
-  "alias": null,
-  "args": null,
-  "kind": "ScalarField",
-  "name": "cursor",
-  "storageKey": null
 },
 v9 = {
   "alias": null,
@@ -163,6 +166,7 @@ v10 = [
     "name": "edges",
     "plural": true,
     "selections": [
+      (v4/*:: as any*/),
       {
         "alias": null,
         "args": null,
@@ -179,11 +183,10 @@ v10 = [
             "name": "username",
             "storageKey": null
           },
-          (v5/*:: as any*/)
+          (v6/*:: as any*/)
         ],
         "storageKey": null
-      },
-      (v8/*:: as any*/)
+      }
     ],
     "storageKey": null
   },
@@ -231,6 +234,7 @@ return {
                 "name": "edges",
                 "plural": true,
                 "selections": [
+                  (v4/*:: as any*/),
                   {
                     "alias": null,
                     "args": null,
@@ -240,7 +244,7 @@ return {
                     "plural": false,
                     "selections": [
                       (v3/*:: as any*/),
-                      (v4/*:: as any*/),
+                      (v5/*:: as any*/),
                       {
                         "alias": null,
                         "args": null,
@@ -249,17 +253,16 @@ return {
                         "name": "inReplyTo",
                         "plural": false,
                         "selections": [
-                          (v5/*:: as any*/),
                           (v6/*:: as any*/),
-                          (v7/*:: as any*/)
+                          (v7/*:: as any*/),
+                          (v8/*:: as any*/)
                         ],
                         "storageKey": null
                       },
-                      (v5/*:: as any*/)
+                      (v6/*:: as any*/)
                     ],
                     "storageKey": null
-                  },
-                  (v8/*:: as any*/)
+                  }
                 ],
                 "storageKey": null
               },
@@ -328,6 +331,7 @@ return {
                 "name": "edges",
                 "plural": true,
                 "selections": [
+                  (v4/*:: as any*/),
                   {
                     "alias": null,
                     "args": null,
@@ -337,7 +341,7 @@ return {
                     "plural": false,
                     "selections": [
                       (v3/*:: as any*/),
-                      (v4/*:: as any*/),
+                      (v5/*:: as any*/),
                       {
                         "alias": null,
                         "args": null,
@@ -346,9 +350,9 @@ return {
                         "name": "inReplyTo",
                         "plural": false,
                         "selections": [
-                          (v5/*:: as any*/),
                           (v6/*:: as any*/),
                           (v7/*:: as any*/),
+                          (v8/*:: as any*/),
                           {
                             "kind": "InlineFragment",
                             "selections": [
@@ -360,11 +364,10 @@ return {
                         ],
                         "storageKey": null
                       },
-                      (v5/*:: as any*/)
+                      (v6/*:: as any*/)
                     ],
                     "storageKey": null
-                  },
-                  (v8/*:: as any*/)
+                  }
                 ],
                 "storageKey": null
               },
@@ -425,7 +428,7 @@ return {
     ]
   },
   "params": {
-    "cacheID": "6639080ca1d3515c4d182649a6ce3fc0",
+    "cacheID": "3c92d8757bd5805d83df691ec91d8c02",
     "id": null,
     "metadata": {
       "connection": [
@@ -460,11 +463,11 @@ return {
     },
     "name": "operationsProfileQuery",
     "operationKind": "query",
-    "text": "query operationsProfileQuery(\n  $id: ID!\n  $count: Int!\n) {\n  author(id: $id) {\n    id\n    cheeps(first: $count) {\n      edges {\n        node {\n          id\n          message\n          inReplyTo {\n            __typename\n            ... on Cheep {\n              id\n              message\n            }\n            ... on DeletedCheep {\n              id\n              cheepId\n            }\n            ... on Node {\n              __isNode: __typename\n              id\n            }\n          }\n          __typename\n        }\n        cursor\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n    followers(first: $count) {\n      edges {\n        node {\n          id\n          username\n          __typename\n        }\n        cursor\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n    following(first: $count) {\n      edges {\n        node {\n          id\n          username\n          __typename\n        }\n        cursor\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n  }\n}\n"
+    "text": "query operationsProfileQuery(\n  $id: ID!\n  $count: Int!\n) {\n  author(id: $id) {\n    id\n    cheeps(first: $count) {\n      edges {\n        cursor\n        node {\n          id\n          message\n          inReplyTo {\n            __typename\n            ... on Cheep {\n              id\n              message\n            }\n            ... on DeletedCheep {\n              id\n              cheepId\n            }\n            ... on Node {\n              __isNode: __typename\n              id\n            }\n          }\n          __typename\n        }\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n    followers(first: $count) {\n      edges {\n        cursor\n        node {\n          id\n          username\n          __typename\n        }\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n    following(first: $count) {\n      edges {\n        cursor\n        node {\n          id\n          username\n          __typename\n        }\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n  }\n}\n"
   }
 };
 })();
 
-(node as any).hash = "84456ea3910e83a0696ccc4fe063a7ce";
+(node as any).hash = "122699edf116630c9085aee9457a4e54";
 
 export default node;

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<5a31982983f021d812b7852136101bde>>
+ * @generated SignedSource<<29160c0fdbd4b03622eba7e33f466351>>
  * @lightSyntaxTransform
  */
 
@@ -32,6 +32,7 @@ export type operationsThreadQuery$data = {
     readonly message: string;
     readonly replies: {
       readonly edges: ReadonlyArray<{
+        readonly cursor: string;
         readonly node: {
           readonly id: string;
           readonly message: string;
@@ -125,6 +126,13 @@ v9 = [
       {
         "alias": null,
         "args": null,
+        "kind": "ScalarField",
+        "name": "cursor",
+        "storageKey": null
+      },
+      {
+        "alias": null,
+        "args": null,
         "concreteType": "Cheep",
         "kind": "LinkedField",
         "name": "node",
@@ -134,13 +142,6 @@ v9 = [
           (v4/*:: as any*/),
           (v6/*:: as any*/)
         ],
-        "storageKey": null
-      },
-      {
-        "alias": null,
-        "args": null,
-        "kind": "ScalarField",
-        "name": "cursor",
         "storageKey": null
       }
     ],
@@ -321,7 +322,7 @@ return {
     ]
   },
   "params": {
-    "cacheID": "f7c9ab66abdd406532d126150927e5d3",
+    "cacheID": "14c94970c66dce3eb546c701f1dba74d",
     "id": null,
     "metadata": {
       "connection": [
@@ -338,11 +339,11 @@ return {
     },
     "name": "operationsThreadQuery",
     "operationKind": "query",
-    "text": "query operationsThreadQuery(\n  $id: ID!\n  $count: Int!\n) {\n  cheep(id: $id) {\n    id\n    message\n    author {\n      username\n      id\n    }\n    ancestors {\n      __typename\n      ... on Cheep {\n        message\n      }\n      ... on DeletedCheep {\n        cheepId\n      }\n      ... on Node {\n        __isNode: __typename\n        id\n      }\n    }\n    replies(first: $count) {\n      edges {\n        node {\n          id\n          message\n          __typename\n        }\n        cursor\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n  }\n}\n"
+    "text": "query operationsThreadQuery(\n  $id: ID!\n  $count: Int!\n) {\n  cheep(id: $id) {\n    id\n    message\n    author {\n      username\n      id\n    }\n    ancestors {\n      __typename\n      ... on Cheep {\n        message\n      }\n      ... on DeletedCheep {\n        cheepId\n      }\n      ... on Node {\n        __isNode: __typename\n        id\n      }\n    }\n    replies(first: $count) {\n      edges {\n        cursor\n        node {\n          id\n          message\n          __typename\n        }\n      }\n      pageInfo {\n        endCursor\n        hasNextPage\n      }\n    }\n  }\n}\n"
   }
 };
 })();
 
-(node as any).hash = "ec0507e80e38fb0a5b799b966cb8df89";
+(node as any).hash = "e55d493eb8f40af31ce145c482c2f93f";
 
 export default node;
