@@ -1,7 +1,7 @@
 import { ID, Field, InterfaceType } from 'type-graphql';
 
-@InterfaceType({ description: 'Everything that has an id.' })
+@InterfaceType({ description: 'An object with a globally unique id.' })
 export abstract class Node {
-  @Field(() => ID, { description: 'No two things have the same, of whatever types they are. `node(id)` finds it again.' })
+  @Field(() => ID, { description: 'Globally unique: no two objects have the same id, whatever their types are. `node(id)` reads the object again.' })
   id!: string;
 }

@@ -19,7 +19,7 @@ const LAST_BACKOFF_MS = 400;
 /** What ioredis, and Redis, say when they are not well. The connection's status may be `ready` still, or again. */
 const CONNECTION_TROUBLE = /timed out|Connection is closed|isn't writeable|max retries per request|ECONN|EPIPE|LOADING/i;
 
-/** What is said at the deadline: the end of a sentence, and details for `extensions`. */
+/** What the error at the deadline says of a value that is not good enough: the end of a sentence, and details for `extensions`. */
 export interface Lack {
   text: string;
   details: Record<string, unknown>;

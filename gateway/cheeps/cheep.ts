@@ -90,8 +90,8 @@ export class DeletedCheep extends Node {
 }
 
 /**
- * Begins the id of a deleted cheep. Caches that normalise by id take two objects with one id for one object, so it must not be the
- * cheep's own; and it is no UUID, so nobody can choose it for something else.
+ * The id of a `DeletedCheep` begins with this. Caches that normalise by id take two objects with one id for one object, so it must differ
+ * from the id of the cheep. It is no UUID, so no caller can choose it for something else.
  */
 const DELETED_CHEEP = 'DeletedCheep:';
 

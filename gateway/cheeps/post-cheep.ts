@@ -49,7 +49,7 @@ export class PostCheepMutation {
 
   @FieldResolver(() => CheepEdge, {
     nullable: true,
-    description: 'The same in its author’s `cheeps`, in the `replies` to what it answers, and in timelines.',
+    description: 'The new cheep’s edge: the same in its author’s `cheeps`, in the `replies` to what it answers, and in timelines.',
   })
   cheepEdge(@Root() { status, cheepId, position }: PostCheepPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     return status === 'REJECTED' || position === null ? null : loadCheepEdge(context, cheepId, position, info);

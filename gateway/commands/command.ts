@@ -10,7 +10,7 @@ import { DateTime } from '../scalars.js';
 
 @ObjectType({ implements: Node, description: 'What came of a command; readable by its sender alone.' })
 export class Command extends Node {
-  @Field(() => ID, { description: 'Its `commandId`. Who chooses ids chooses another one for each command and for each thing.' })
+  @Field(() => ID, { description: 'The `commandId`. Use a new UUID for each command and for each thing, so that no two have the same id.' })
   declare id: string;
 
   @Field()

@@ -41,7 +41,7 @@ export class FollowAuthorMutation {
 
   @FieldResolver(() => AuthorEdge, {
     nullable: true,
-    description: 'The viewer, in the `followers` of the author. Null also when the viewer follows the author no more.',
+    description: 'The viewer’s edge in the `followers` of the author. Null also when the viewer has unfollowed the author since.',
   })
   followerEdge(@Root() payload: FollowAuthorPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     return edge(payload, payload.followerId, context, info);
@@ -49,7 +49,7 @@ export class FollowAuthorMutation {
 
   @FieldResolver(() => AuthorEdge, {
     nullable: true,
-    description: 'The author, in the `following` of the viewer. Null also when the viewer follows the author no more.',
+    description: 'The author’s edge in the `following` of the viewer. Null also when the viewer has unfollowed the author since.',
   })
   followingEdge(@Root() payload: FollowAuthorPayload, @Ctx() context: Context, @Info() info: GraphQLResolveInfo) {
     return edge(payload, payload.authorId, context, info);
