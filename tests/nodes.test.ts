@@ -28,9 +28,9 @@ interface Answer<Data> {
   errors?: { message: string; path?: string[]; extensions: Record<string, unknown> }[];
 }
 
-/** As this author asks, or nobody, who has seen what both have. */
+/** As this author asks, or nobody; having seen what alice and bob have. */
 async function ask<Data>(author: Author | null, query: string, variables: object = {}, waitMs?: number): Promise<Answer<Data>> {
-  const tokens = [alice, bob].flatMap(({ client }) => client.consistencyToken ?? []);
+  const tokens = [alice, bob, author].flatMap((one) => one?.client.consistencyToken ?? []);
   const response = await fetch(system.url, {
     method: 'POST',
     headers: {

@@ -120,7 +120,7 @@ async function watchADeletion(change?: (answer: string) => string) {
 describe('Relay', () => {
   it('was compiled with the operations that are here', () => {
     const source = readFileSync(join(import.meta.dirname, 'operations.ts'), 'utf8');
-    const hashes = [...source.matchAll(/graphql`([^`]+)`/g)].map(([, text]) =>
+    const hashes = [...source.matchAll(/^ {2}graphql`([^`]+)`/gm)].map(([, text]) =>
       createHash('md5')
         .update(print(parse(text!).definitions[0]!))
         .digest('hex'),
@@ -182,7 +182,10 @@ describe('Relay', () => {
     await app.query<operationsProfileQuery>(ProfileQuery, profile);
     await app.query<operationsProfileQuery>(ProfileQuery, { ...profile, id: bob.id });
     await app.query<operationsThreadQuery>(ThreadQuery, thread);
-    expect(shown()).toEqual(added);
+    const places = (edges: readonly { cursor: string; node: { id: string } }[]) => edges.map(({ cursor, node }) => [cursor, node.id]);
+    const [now, then] = [shown(), added].map((lists) => Object.values(lists).map(places));
+    expect(now).toEqual(then);
+    expect(then!.map((list) => list.length)).toEqual([4, 1, 1, 2]);
 
     await app.mutate<operationsDeleteMutation>(DeleteMutation, { input: { cheepId: second } });
     expect(shown().cheeps.map((edge) => edge?.node?.message)).not.toContain('second');
