@@ -1,23 +1,22 @@
 /**
- * A client that gets it right: one session at one or more gateways, which reads its own writes and never goes back, whichever
- * gateway answers. Copy it: it needs `graphql`, `graphql-ws`, and the globals of a browser or of Node 22.
+ * One session at one or more gateways of Cheeper. It reads its own writes and never goes back, whichever gateway answers.
  *
- * `ask` and `request` are one try each. `query` and `mutate` try again after what passes (a lost answer, NOT_CAUGHT_UP,
- * OVERLOADED, UNAVAILABLE), up to a deadline; `mutate` with the same `commandId`, so that it is done once. `subscribe` is one
- * subscription on one connection; `follow` outlives connections and gateways. What does not pass is thrown at once by all.
+ * - `ask` and `request` send an operation once. `query`, `mutate` and `execute` repeat it after a fault that passes (a lost answer,
+ *   NOT_CAUGHT_UP, OVERLOADED, UNAVAILABLE), until a deadline. A repeated mutation has the same `commandId`, so it is done once.
+ * - `subscribe` is one subscription on one connection. `follow` and `run` outlive connections and gateways: they go on after the last
+ *   event that they delivered.
+ * - `run` is what the adapters for other GraphQL clients are made of.
+ *
+ * A fault that does not pass is thrown at once by all of them.
+ *
+ * Needs `fetch`, and for subscriptions `WebSocket`. Browsers and Node 22 have both; with Node 20, give `webSocketImpl`.
  */
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
-import { print, type GraphQLFormattedError } from 'graphql';
+import type { GraphQLFormattedError } from 'graphql';
 import { createClient, type Client } from 'graphql-ws';
+import { isSubscription, live, repeatable, textOf, unchanged, type EventHead, type Operation, type Payload } from './documents.js';
 
-/** An answer as it came, errors and all. */
-export interface Answer<Data> {
-  status: number;
-  headers: Headers;
-  data: Data | null | undefined;
-  errors: GraphQLFormattedError[];
-  extensions: { consistency?: ConsistencyReport };
-}
+export type { Operation } from './documents.js';
 
 export interface ConsistencyReport {
   token: string;
@@ -25,6 +24,26 @@ export interface ConsistencyReport {
   waitedMs: number;
   satisfied: boolean;
   lagMs: number;
+}
+
+export interface AnswerExtensions {
+  consistency?: ConsistencyReport;
+  /** Says that the access token is not valid or has expired, and that the operation was executed without it. */
+  authentication?: unknown;
+  [name: string]: unknown;
+}
+
+/** What was answered to an operation, or one event of a subscription. */
+export interface Result<Data = Record<string, unknown>> {
+  data: Data | null | undefined;
+  errors: readonly GraphQLFormattedError[];
+  extensions: AnswerExtensions;
+}
+
+/** An answer over HTTP. */
+export interface Answer<Data> extends Result<Data> {
+  status: number;
+  headers: Headers;
 }
 
 /** An answer with errors, where none were expected. */
@@ -35,32 +54,56 @@ export class GraphQLRequestError extends Error {
   constructor(
     readonly errors: readonly GraphQLFormattedError[],
     readonly data: unknown = null,
+    readonly extensions: AnswerExtensions = {},
   ) {
     super(errors.map((error) => error.message).join('; '));
   }
 
   /** `extensions.code` of the first. */
   get code(): unknown {
-    return this.errors[0]?.extensions?.code;
+    return this.errors[0]?.extensions?.['code'];
+  }
+
+  /** Whether any of them has the code. */
+  has(code: string): boolean {
+    return this.errors.some(({ extensions }) => extensions?.['code'] === code);
   }
 }
 
 /** No answer came, or the connection broke: what was asked for may have been done, or not. */
 export class ConnectionLostError extends Error {
   override name = 'ConnectionLostError';
+  /** For how long the server wants to be left alone. */
+  retryAfterMs = 0;
 }
 
 export interface ClientOptions {
   /** Of the GraphQL endpoint, `http://localhost:4000/graphql`; or of several gateways, to go on at the next when one is lost. */
   url: string | readonly string[];
-  accessToken?: string | null;
-  /** Asked for an access token when the one that there is has run out: without this client, which would send that one along. */
-  renewAccessToken?: () => Promise<string>;
-  consistencyToken?: string | null;
-  /** With everything that is asked, over websockets too. */
-  headers?: Record<string, string>;
-  /** For how long `query` and `mutate` try. */
-  deadlineMs?: number;
+  accessToken?: string | null | undefined;
+  /**
+   * Called for another access token when the gateway has refused the present one, and shortly before it expires: once, however many
+   * operations wait for it. It must not use this client, which would send the old token along. Null where a cookie was renewed.
+   */
+  renewAccessToken?: (() => Promise<string | null>) | undefined;
+  consistencyToken?: string | null | undefined;
+  /** With everything that is sent, over websockets too. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /** For how long `query`, `mutate` and `execute` try; 30 seconds. */
+  deadlineMs?: number | undefined;
+  /** Called when a live list has changed in bulk: fetch it again. The event itself is delivered as well. */
+  onReset?: ((reset: EventHead, operation: Operation) => void) | undefined;
+  /** In place of the global one. */
+  fetch?: typeof fetch | undefined;
+  /** The class, in place of the global one: for Node 20, that of `ws`. */
+  webSocketImpl?: unknown;
+}
+
+/** Receives the results of an operation, and then its end. */
+export interface Sink {
+  next(result: Result): void;
+  error(error: Error): void;
+  complete(): void;
 }
 
 /** Without a cursor it could not be resumed; but for what came of a command, which comes once. */
@@ -76,7 +119,7 @@ interface Tries {
 
 const CONSISTENCY = 'x-cheeper-consistency';
 /** The server takes so many tokens at once. */
-const MOST_TOKENS = 16;
+const MAX_TOKENS = 16;
 /** Of one try. The server itself answers within 6 seconds. */
 const TRY_MS = 10_000;
 /** Before the second try, at the most; doubles up to the last. */
@@ -85,25 +128,58 @@ const LAST_BACKOFF_MS = 5_000;
 /** A socket that does not answer a ping for so long is dead; the system would say so late, or never. */
 const PING_MS = 10_000;
 const SILENCE_MS = 5_000;
+/** An access token is renewed so long before it expires, or a tenth of its lifetime before, if that is later. */
+const RENEWAL_MS = 30_000;
 
 export class CheeperClient {
   /** Of the gateway that is asked next. */
   url: string;
-  accessToken: string | null;
   private readonly otherUrls: string[];
   /** All that was seen. Of two tokens in here it is not known which one says more. */
   private readonly tokens = new Set<string>();
   private readonly underWay = new Set<AbortController>();
   private folding: Promise<unknown> | null = null;
+  private token: string | null = null;
+  private renewalDueAt = Infinity;
   private renewing: Promise<void> | null = null;
   private socket: Client | null = null;
 
   constructor(private readonly options: ClientOptions) {
     const [first, ...others] = typeof options.url === 'string' ? [options.url] : options.url;
-    this.url = first!;
+    if (!first) throw new TypeError('The client needs the `url` of a gateway.');
+    this.url = first;
     this.otherUrls = others;
-    this.accessToken = options.accessToken ?? null;
+    this.token = options.accessToken ?? null;
+    this.renewalDueAt = renewalDueAt(this.token);
     this.consistencyToken = options.consistencyToken ?? null;
+  }
+
+  // ---- Who is signed in
+
+  get accessToken(): string | null {
+    return this.token;
+  }
+
+  /** Signs in with it, or out with null. Subscriptions go on, as whoever is signed in now. */
+  set accessToken(token: string | null) {
+    if (token === this.token) return;
+    this.takeAccessToken(token);
+    this.reconnect();
+  }
+
+  /**
+   * Opens a new socket for all subscriptions, which go on after their last events. A socket belongs to whoever was signed in when it
+   * was opened, so call this after signing in or out by cookie.
+   */
+  reconnect(): void {
+    const { socket } = this;
+    this.socket = null;
+    socket?.terminate();
+  }
+
+  private takeAccessToken(token: string | null): void {
+    this.token = token;
+    this.renewalDueAt = renewalDueAt(token);
   }
 
   // ---- What was seen
@@ -139,8 +215,8 @@ export class CheeperClient {
 
   /** All that was seen. Where that is more than can be sent, the server makes one token of many, by a question that reads nothing. */
   private async sendable(): Promise<readonly string[]> {
-    while (this.tokens.size > MOST_TOKENS) {
-      this.folding ??= this.post('{ __typename }', {}, [...this.tokens].slice(0, MOST_TOKENS), {})
+    while (this.tokens.size > MAX_TOKENS) {
+      this.folding ??= this.post({ query: '{ __typename }', variables: {} }, [...this.tokens].slice(0, MAX_TOKENS), {})
         .then(dataOf)
         .finally(() => (this.folding = null));
       await this.folding;
@@ -149,149 +225,144 @@ export class CheeperClient {
     return [...this.tokens];
   }
 
-  // ---- Questions and commands
+  // ---- Queries and mutations
 
-  /** The whole answer. @throws ConnectionLostError when none came */
-  async ask<Data, Variables>(
+  /** The answer to one try, errors and all. @throws ConnectionLostError when none came */
+  ask<Data, Variables extends object>(
     document: TypedDocumentNode<Data, Variables>,
     variables: Variables,
-    headers: Record<string, string> = {},
+    headers: Readonly<Record<string, string>> = {},
     signal: AbortSignal | null = null,
   ): Promise<Answer<Data>> {
-    const sent = CONSISTENCY in headers ? [] : await this.sendable();
-
-    return this.post(print(document), variables, sent, { ...this.parameters(), ...headers }, signal);
+    return this.send({ query: textOf(document), variables: record(variables) }, headers, signal);
   }
 
   /** The data. @throws GraphQLRequestError when the answer has errors, ConnectionLostError when none came */
-  async request<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data> {
+  async request<Data, Variables extends object>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data> {
     return dataOf(await this.ask(document, variables));
   }
 
   /** The data, which is asked for again after what passes. @throws as `request`: what does not pass, or the last at the deadline */
-  async query<Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data> {
+  async query<Data, Variables extends object>(document: TypedDocumentNode<Data, Variables>, variables: Variables): Promise<Data> {
+    return dataOf(await this.execute<Data>({ query: document, variables: record(variables) }));
+  }
+
+  /** It is done once, however often it is sent: each time it is the same command. @throws as `query` */
+  mutate<Data, Variables extends { input: { commandId?: string | null | undefined } }>(
+    document: TypedDocumentNode<Data, Variables>,
+    variables: Variables,
+  ): Promise<Data> {
+    return this.query(document, variables);
+  }
+
+  /**
+   * The answer to a query or a mutation, errors and all, after as many tries as it takes. Each command in a mutation gets a `commandId`
+   * if it has none, so it is done once. Only a mutation where that is not possible, because two commands share one variable, is not sent
+   * again after a lost answer.
+   *
+   * @throws ConnectionLostError when no answer came until the deadline, or `signal` was aborted; what `renewAccessToken` throws
+   */
+  async execute<Data = Record<string, unknown>>(operation: Operation, signal?: AbortSignal): Promise<Answer<Data>> {
     const deadline = performance.now() + (this.options.deadlineMs ?? 30_000);
-    const tries = this.begin();
+    const { payload, kind, isRepeatable } = repeatable(operation, newId);
     const stop = new AbortController();
+    const leave = endWith(stop, signal);
     this.underWay.add(stop);
     try {
+      await this.renewIfDue(stop.signal);
+      const tries = this.begin();
       for (;;) {
+        let fault: unknown;
+        let answer: Answer<Data> | null = null;
+        let retryAfterMs = 0;
+        const attempt = new AbortController();
+        const end = endWith(attempt, stop.signal, TRY_MS);
         try {
-          const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(TRY_MS)]);
-
-          return dataOf(await this.ask(document, variables, {}, signal));
+          answer = await this.send<Data>(payload, operation.headers, attempt.signal);
+          // A public query was executed all the same; but for somebody who is signed in there is more in it.
+          const isForNobody = kind === 'query' && this.options.renewAccessToken && !tries.hasRenewed && isRefused(answer.extensions);
+          if (answer.errors.length === 0 && answer.data && !isForNobody) return answer;
+          fault = new GraphQLRequestError(isForNobody && answer.errors.length === 0 ? [NO_ACCESS] : answer.errors, answer.data);
+          retryAfterMs = retryAfter(answer.headers);
         } catch (error) {
-          await this.beforeNextTry(error, tries, stop.signal, deadline);
+          fault = error;
+          if (error instanceof ConnectionLostError) ({ retryAfterMs } = error);
+        } finally {
+          end();
+        }
+        if (!isRepeatable && !isRefusedAtTheDoor(fault)) {
+          if (answer) return answer;
+          throw fault;
+        }
+        try {
+          await this.beforeNextTry(fault, tries, stop.signal, deadline, retryAfterMs);
+        } catch (error) {
+          // Who is not signed in, and cannot be, still has what everybody may read.
+          if (answer && (error === fault || (answer.data && answer.errors.length === 0))) return answer;
+          throw error;
         }
       }
     } finally {
+      leave();
       this.underWay.delete(stop);
     }
   }
 
-  /** It is done once, however often it is sent: each time it is the same command. @throws as `query` */
-  mutate<Data, Variables extends { input: { commandId?: string | number | null } }>(
-    document: TypedDocumentNode<Data, Variables>,
-    variables: Variables,
-  ): Promise<Data> {
-    const commandId = variables.input.commandId ?? crypto.randomUUID();
+  private async send<Data>(
+    payload: Payload,
+    headers: Readonly<Record<string, string>> = {},
+    signal: AbortSignal | null = null,
+  ): Promise<Answer<Data>> {
+    const sent = CONSISTENCY in headers ? [] : await this.sendable();
 
-    return this.query(document, { ...variables, input: { ...variables.input, commandId } });
+    return this.post(payload, sent, { ...this.parameters(), ...headers }, signal);
   }
 
   private async post<Data>(
-    query: string,
-    variables: unknown,
+    payload: Payload,
     sent: readonly string[],
-    headers: Record<string, string>,
+    headers: Readonly<Record<string, string>>,
     signal: AbortSignal | null = null,
   ): Promise<Answer<Data>> {
     const accept = 'application/graphql-response+json, application/json';
     const consistency: Record<string, string> = sent.length > 0 ? { [CONSISTENCY]: sent.join(',') } : {};
     const lost = (cause: unknown) => Promise.reject(new ConnectionLostError('No answer came.', { cause }));
-    const response = await fetch(this.url, {
+    const { fetch: ask = fetch } = this.options;
+    const response = await ask(this.url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept, ...consistency, ...headers },
-      body: JSON.stringify({ query, variables }),
+      body: JSON.stringify(payload),
       signal,
     }).catch(lost);
     const text = await response.text().catch(lost);
     const { status, headers: received } = response;
-    const isJson = received.get('content-type')?.includes('json');
-    const { data, errors, extensions = {} } = (isJson ? JSON.parse(text) : {}) as Partial<Answer<Data>>;
+    const { data, errors, extensions = {} } = parsed<Data>(received.get('content-type'), text);
     if (data === undefined && !errors) {
+      if (status === 401) throw new GraphQLRequestError([NO_ACCESS]);
       // By somebody between us and the gateway, or by a gateway that is about to stop.
-      const isPassing = [429, 502, 503, 504].includes(status);
-      throw new (isPassing ? ConnectionLostError : Error)(`${response.url} answered ${status}, and no GraphQL.`);
+      const isPassing = [408, 429, 502, 503, 504].includes(status);
+      const error = new (isPassing ? ConnectionLostError : Error)(`${response.url} answered ${status}, and no GraphQL.`);
+      if (error instanceof ConnectionLostError) error.retryAfterMs = retryAfter(received);
+      throw error;
     }
     this.learn(extensions.consistency?.token, sent);
 
     return { status, headers: received, data, errors: errors ?? [], extensions };
   }
 
-  // ---- What is live
+  // ---- Subscriptions
 
   /** What a subscription brings on one connection, until `return` is called (as leaving a `for await` does). @throws as `request` */
-  subscribe<Data, Variables extends Record<string, unknown>>(
+  subscribe<Data, Variables extends object>(
     document: TypedDocumentNode<Data, Variables>,
     variables: Variables,
     signal?: AbortSignal,
   ): AsyncIterableIterator<Data, undefined> {
-    const arrived: Data[] = [];
-    let hasBegun = false;
-    let end: { error?: Error } | null = null;
-    let [wake, leave] = [() => {}, () => {}];
-    const finish = (error?: Error) => {
-      if (end) return;
-      end = { error };
-      signal?.removeEventListener('abort', over);
-      leave();
-      wake();
-    };
-    const over = () => finish();
-    signal?.addEventListener('abort', over);
-    const begin = async () => {
-      let covered = await this.sendable();
-      if (end) return;
-      const socket = (this.socket ??= this.openSocket());
-      const extensions = covered.length > 0 ? { [CONSISTENCY]: covered.join(',') } : {};
-      const unsubscribe = socket.subscribe<Data, Answer<Data>['extensions']>(
-        { query: print(document), variables, extensions },
-        {
-          next: ({ data, errors, extensions }) => {
-            // Those of a subscription never go back: each covers the one before it, and the first what was sent.
-            covered = this.learn(extensions?.consistency?.token, covered);
-            if (errors || !data) return finish(new GraphQLRequestError(errors ?? [], data));
-            hasBegun = true;
-            arrived.push(data);
-            wake();
-          },
-          error: (reason) => finish(socketFault(reason)),
-          complete: over,
-        },
-      );
-      // After 1000 graphql-ws would subscribe anew by itself, from the old cursor, and what has come would come twice.
-      const unlisten = socket.on('closed', (event) => hasBegun && finish(this.socket === socket ? socketFault(event) : undefined));
-      leave = () => {
-        unlisten();
-        unsubscribe();
-      };
-    };
-    begin().catch(finish);
+    const stop = new AbortController();
+    const leave = endWith(stop, signal);
+    const events = dataOfEach(this.onOneConnection<Data>({ query: textOf(document), variables: record(variables) }, stop.signal));
 
-    const taken = async function* (): AsyncGenerator<Data, undefined> {
-      for (;;) {
-        while (arrived.length === 0 && !end) await new Promise<void>((resolve) => (wake = resolve));
-        if (arrived.length === 0) break;
-        yield arrived.shift()!;
-      }
-      if (end?.error) throw end.error;
-    };
-
-    return leavable(taken(), () => {
-      arrived.length = 0;
-      finish();
-    });
+    return leavable(events, () => (leave(), stop.abort()));
   }
 
   /**
@@ -300,39 +371,90 @@ export class CheeperClient {
    * handed on, for only the caller knows what it has shown. It ends when it is left, on `close`, and with the operation itself.
    * @throws what does not pass: UNAUTHENTICATED, say, when the access token has run out and there is no other
    */
-  follow<Data extends Followed, Variables extends Record<string, unknown>>(
+  follow<Data extends Followed, Variables extends object>(
     document: TypedDocumentNode<Data, Variables>,
     variables: Variables,
   ): AsyncGenerator<Data, undefined> {
     const stop = new AbortController();
 
-    return leavable(this.resumed(document, variables, stop), () => stop.abort());
+    return leavable(dataOfEach(this.resumed<Data>({ query: document, variables: record(variables) }, stop)), () => stop.abort());
   }
 
-  private async *resumed<Data extends Followed, Variables extends Record<string, unknown>>(
-    document: TypedDocumentNode<Data, Variables>,
-    variables: Variables,
+  /**
+   * Executes an operation of any kind for another GraphQL client. A query or a mutation has one result, a subscription one for each
+   * event. A GraphQL error is part of a result; `error` is called only when no answer came.
+   *
+   * @returns what ends it, after which nothing is called
+   */
+  run(operation: Operation, sink: Sink): () => void {
+    const stop = new AbortController();
+    const results = async () => {
+      if (!isSubscription(operation)) return sink.next(await this.forgetting(() => this.execute(operation, stop.signal), stop.signal));
+      for await (const result of this.resumed(operation, stop)) {
+        if (stop.signal.aborted) return;
+        sink.next(result);
+      }
+    };
+    results().then(
+      () => void (stop.signal.aborted || sink.complete()),
+      (error: unknown) => {
+        if (stop.signal.aborted) return;
+        if (!(error instanceof GraphQLRequestError)) return sink.error(error instanceof Error ? error : new Error(String(error)));
+        sink.next({ data: error.data as Result['data'], errors: error.errors, extensions: error.extensions });
+        sink.complete();
+      },
+    );
+
+    return () => stop.abort();
+  }
+
+  /** A token of another epoch says nothing of this one. Whoever is behind an adapter cannot drop it, so it is dropped here. */
+  private async forgetting(ask: () => Promise<Answer<Record<string, unknown>>>, signal: AbortSignal): Promise<Result> {
+    const answer = await ask();
+    const isOfAnotherEpoch = answer.errors.some(({ extensions }) => extensions?.['code'] === 'BAD_TOKEN');
+    if (!isOfAnotherEpoch || this.tokens.size === 0 || signal.aborted) return answer;
+    this.consistencyToken = null;
+
+    return ask();
+  }
+
+  private async *resumed<Data = Record<string, unknown>>(
+    operation: Operation,
     stop: AbortController,
-  ): AsyncGenerator<Data, undefined> {
-    let { after } = variables;
+  ): AsyncGenerator<Result<Data>, undefined> {
+    const subscription = live(operation);
+    let after = subscription?.after;
     let isLive = false;
+    await this.renewIfDue(stop.signal);
     const tries = this.begin();
     this.underWay.add(stop);
     try {
       while (!stop.signal.aborted) {
+        let refusing: Client | null = null;
         try {
-          for await (const data of this.subscribe(document, { ...variables, after }, stop.signal)) {
-            Object.assign(tries, { failures: 0, hasRenewed: false });
-            const event = Object.values(data)[0]!;
-            if ('cursor' in event) after = event.cursor;
-            const saysLive = event.__typename?.endsWith('Live') ?? false;
-            if (!saysLive || !isLive) yield data;
+          const payload = subscription?.payload(after) ?? unchanged(operation);
+          for await (const result of this.onOneConnection<Data>(payload, stop.signal)) {
+            const { data, errors, extensions } = result;
+            if (this.options.renewAccessToken && !tries.hasRenewed && isRefused(extensions)) {
+              refusing = this.socket;
+              throw new GraphQLRequestError([NO_ACCESS]);
+            }
+            const fault = errors.length > 0 || !data ? new GraphQLRequestError(errors, data, extensions) : null;
+            if (fault && (!data || isPassing(fault))) throw fault;
+            Object.assign(tries, { failures: 0, hasRenewed: isRefused(extensions) });
+            const head = subscription?.take(data as Record<string, unknown>);
+            if (head) after = head.cursor;
+            const saysLive = head?.type.endsWith('Live') ?? false;
+            if (head?.type.endsWith('Reset')) this.options.onReset?.(head, operation);
+            if (!saysLive || !isLive) yield result;
             isLive ||= saysLive;
           }
 
           return;
         } catch (error) {
           await this.beforeNextTry(error, tries, stop.signal);
+          // The gateway let this socket in as nobody, and would go on so with the new token.
+          if (refusing && refusing === this.socket) this.reconnect();
         }
       }
     } finally {
@@ -340,13 +462,75 @@ export class CheeperClient {
     }
   }
 
+  private onOneConnection<Data>(payload: Payload, signal: AbortSignal): AsyncGenerator<Result<Data>, undefined> {
+    const arrived: Result<Data>[] = [];
+    let hasBegun = false;
+    let end: { error?: Error | undefined } | null = null;
+    let [wake, leave] = [() => {}, () => {}];
+    const finish = (error?: Error) => {
+      if (end) return;
+      end = { error };
+      signal.removeEventListener('abort', over);
+      leave();
+      wake();
+    };
+    const over = () => finish();
+    if (signal.aborted) over();
+    signal.addEventListener('abort', over);
+    const begin = async () => {
+      let covered = await this.sendable();
+      if (end) return;
+      const socket = (this.socket ??= this.openSocket());
+      const extensions = covered.length > 0 ? { [CONSISTENCY]: covered.join(',') } : {};
+      const unsubscribe = socket.subscribe<Data, AnswerExtensions>(
+        { ...payload, variables: { ...payload.variables }, extensions },
+        {
+          next: ({ data, errors = [], extensions = {} }) => {
+            // Those of a subscription never go back: each covers the one before it, and the first what was sent.
+            covered = this.learn(extensions?.consistency?.token, covered);
+            hasBegun = true;
+            arrived.push({ data, errors: errors as readonly GraphQLFormattedError[], extensions });
+            wake();
+          },
+          error: (reason) => finish(socketFault(reason)),
+          complete: over,
+        },
+      );
+      // After 1000 graphql-ws would subscribe anew by itself, from the old cursor, and what has come would come twice.
+      const unlisten = socket.on('closed', (event) => hasBegun && finish(this.ended.has(socket) ? undefined : socketFault(event)));
+      leave = () => {
+        unlisten();
+        unsubscribe();
+      };
+    };
+    begin().catch((error: unknown) => finish(error as Error));
+
+    const taken = async function* (): AsyncGenerator<Result<Data>, undefined> {
+      try {
+        for (;;) {
+          while (arrived.length === 0 && !end) await new Promise<void>((resolve) => (wake = resolve));
+          if (arrived.length === 0 || signal.aborted) break;
+          yield arrived.shift()!;
+        }
+        if (end?.error) throw end.error;
+      } finally {
+        finish();
+      }
+    };
+
+    return taken();
+  }
+
   /** Ends all that is under way. What is asked afterwards is answered as before. */
   async close(): Promise<void> {
     for (const stop of this.underWay) stop.abort();
     const { socket } = this;
     this.socket = null;
-    await Promise.resolve(socket?.dispose()).catch(() => {}); // It may not even be open.
+    if (!socket) return;
+    this.ended.add(socket);
+    await Promise.resolve(socket.dispose()).catch(() => {}); // It may not even be open.
   }
+  private readonly ended = new WeakSet<Client>();
 
   /** Of all subscriptions of this client. */
   private openSocket(): Client {
@@ -357,9 +541,10 @@ export class CheeperClient {
       timer = setTimeout(() => socket.terminate(), SILENCE_MS);
     };
     const socket = createClient({
-      url: () => this.url.replace(/^http/, 'ws'),
+      url: () => socketUrl(this.url),
+      webSocketImpl: this.options.webSocketImpl,
       connectionParams: () => this.parameters(),
-      retryAttempts: 0, // `follow` knows from where.
+      retryAttempts: 0, // `resumed` knows from where.
       keepAlive: PING_MS,
       on: {
         connecting: listen,
@@ -376,19 +561,21 @@ export class CheeperClient {
   // ---- Trying again
 
   private begin(): Tries {
-    return { failures: 0, hasRenewed: false, url: this.url, accessToken: this.accessToken };
+    return { failures: 0, hasRenewed: false, url: this.url, accessToken: this.token };
   }
 
   /** Waits until it is worth another try, at another gateway if there is one. @throws the error when it is not */
-  private async beforeNextTry(error: unknown, tries: Tries, signal: AbortSignal, deadline = Infinity): Promise<void> {
+  private async beforeNextTry(error: unknown, tries: Tries, signal: AbortSignal, deadline = Infinity, retryAfterMs = 0): Promise<void> {
     const { renewAccessToken } = this.options;
     if (signal.aborted) throw error;
-    if (renewAccessToken && !tries.hasRenewed && error instanceof GraphQLRequestError && error.code === 'UNAUTHENTICATED') {
+    if (renewAccessToken && !tries.hasRenewed && error instanceof GraphQLRequestError && error.has('UNAUTHENTICATED')) {
       // Unless it was renewed for another operation meanwhile.
-      if (this.accessToken === tries.accessToken) await (this.renewing ??= this.renew(renewAccessToken));
+      if (this.token === tries.accessToken) await this.renew(renewAccessToken);
       tries.hasRenewed = true;
     } else {
-      const waitMs = Math.random() * Math.min(FIRST_BACKOFF_MS * 2 ** tries.failures, LAST_BACKOFF_MS);
+      const backoffMs = Math.random() * Math.min(FIRST_BACKOFF_MS * 2 ** tries.failures, LAST_BACKOFF_MS);
+      // What one gateway asks for is not asked of another.
+      const waitMs = backoffMs + (this.otherUrls.length > 0 ? 0 : retryAfterMs);
       if (!isPassing(error) || performance.now() + waitMs > deadline) throw error;
       // Unless another operation has left that gateway meanwhile.
       if (this.url === tries.url) {
@@ -399,44 +586,140 @@ export class CheeperClient {
       await sleep(waitMs, signal);
     }
     tries.url = this.url;
-    tries.accessToken = this.accessToken;
+    tries.accessToken = this.token;
   }
 
-  private async renew(renewAccessToken: () => Promise<string>): Promise<void> {
-    try {
-      this.accessToken = await renewAccessToken();
-    } finally {
-      this.renewing = null;
-    }
+  /** Once, for all that wait for it. */
+  private renew(renewAccessToken: () => Promise<string | null>): Promise<void> {
+    const renew = async () => {
+      try {
+        this.takeAccessToken(await renewAccessToken());
+      } finally {
+        this.renewing = null;
+      }
+    };
+
+    return (this.renewing ??= renew());
+  }
+
+  /** Before the token expires, so that nothing is refused. If that fails, the present one is good for a while, and then refused. */
+  private async renewIfDue(signal: AbortSignal): Promise<void> {
+    const { renewAccessToken } = this.options;
+    if (!renewAccessToken || Date.now() < this.renewalDueAt || signal.aborted) return;
+    this.renewalDueAt = Infinity;
+    await this.renew(renewAccessToken).catch(() => {});
   }
 
   /** Headers over HTTP, and what a socket is opened with. */
   private parameters(): Record<string, string> {
-    return { ...(this.accessToken ? { authorization: `Bearer ${this.accessToken}` } : {}), ...this.options.headers };
+    return { ...(this.token ? { authorization: `Bearer ${this.token}` } : {}), ...this.options.headers };
   }
 }
 
-function dataOf<Data>({ data, errors }: Answer<Data>): Data {
-  if (errors.length > 0 || !data) throw new GraphQLRequestError(errors, data);
+const NO_ACCESS: GraphQLFormattedError = {
+  message: 'The access token is none, or has run out.',
+  extensions: { code: 'UNAUTHENTICATED' },
+};
+
+function dataOf<Data>({ data, errors, extensions }: Result<Data>): Data {
+  if (errors.length > 0 || !data) throw new GraphQLRequestError(errors, data, extensions);
 
   return data;
+}
+
+async function* dataOfEach<Data>(results: AsyncIterable<Result<Data>>): AsyncGenerator<Data, undefined> {
+  for await (const result of results) yield dataOf(result);
+}
+
+/** The types of variables are made without an index signature. */
+const record = (variables: object): Record<string, unknown> => ({ ...variables });
+
+/** Nothing where it is no JSON, or was cut off. */
+function parsed<Data>(contentType: string | null, text: string): Partial<Pick<Answer<Data>, 'data' | 'errors' | 'extensions'>> {
+  if (!contentType?.includes('json')) return {};
+  try {
+    return (JSON.parse(text) ?? {}) as Partial<Answer<Data>>;
+  } catch {
+    return {};
+  }
 }
 
 /** The same again may succeed. */
 const isPassing = (error: unknown): boolean =>
   error instanceof ConnectionLostError ||
-  (error instanceof GraphQLRequestError && error.errors.length > 0 && error.errors.every((one) => one.extensions?.retryable === true));
+  (error instanceof GraphQLRequestError && error.errors.length > 0 && error.errors.every((one) => one.extensions?.['retryable'] === true));
+
+/** Nothing was executed, so it may be sent again even if it must be done only once. An error with a path is one of a field. */
+const isRefusedAtTheDoor = (error: unknown): boolean =>
+  error instanceof GraphQLRequestError && error.data == null && error.errors.every(({ path }) => path === undefined);
+
+/** The gateway has executed the operation without the access token that came with it. */
+const isRefused = ({ authentication }: AnswerExtensions): boolean => authentication !== undefined && authentication !== null;
 
 /** What ended a subscription: errors of its own, or the end of its socket. */
 function socketFault(reason: unknown): Error {
   if (Array.isArray(reason)) return new GraphQLRequestError(reason as GraphQLFormattedError[]);
   const { code = 1006, reason: why = '' } = reason as { code?: number; reason?: string };
-  const noAccess = { message: 'The access token is none, or has run out.', extensions: { code: 'UNAUTHENTICATED' } };
-  if (code === 4403) return new GraphQLRequestError([noAccess]);
+  if (code === 4403) return new GraphQLRequestError([NO_ACCESS]);
   // The protocol's own are bugs; but a server may be too slow to let anybody in (4408), and a socket dead (4499).
   const isBug = code >= 4400 && code <= 4500 && code !== 4408 && code !== 4499;
 
   return new (isBug ? Error : ConnectionLostError)(`The connection was closed: ${code} ${why}`.trim());
+}
+
+/** In milliseconds; 0 when the header is absent or neither a number of seconds nor a date. */
+function retryAfter(headers: Headers): number {
+  const value = headers.get('retry-after')?.trim() ?? '';
+  const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
+
+  return ms > 0 ? ms : 0;
+}
+
+/**
+ * When to renew an access token that came just now. Its lifetime is counted from then, by the clock of this machine: compared with the
+ * times in the token, a clock that is wrong would have it renewed always, or too late.
+ */
+function renewalDueAt(accessToken: string | null): number {
+  try {
+    const claims = (accessToken ?? '').split('.')[1]!.replaceAll('-', '+').replaceAll('_', '/');
+    const { iat, exp } = JSON.parse(atob(claims)) as { iat?: number; exp?: number };
+    const lifetimeMs = (Number(exp) - Number(iat)) * 1_000;
+
+    return lifetimeMs > 0 ? Date.now() + lifetimeMs - Math.min(lifetimeMs / 10, RENEWAL_MS) : Infinity;
+  } catch {
+    return Infinity; // Not one of those that say how long they live.
+  }
+}
+
+/** Also for a path, which in a browser is one of the page's own server. */
+function socketUrl(url: string): string {
+  const base = (globalThis as { location?: { href: string } }).location?.href;
+
+  return (base === undefined ? url : new URL(url, base).href).replace(/^http/, 'ws');
+}
+
+/** A UUID. `crypto.randomUUID` is missing in pages that came over plain HTTP. */
+function newId(): string {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+/** Aborts it with a signal, or after a time. @returns what forgets both */
+function endWith(stop: AbortController, signal?: AbortSignal, afterMs?: number): () => void {
+  const end = () => stop.abort();
+  if (signal?.aborted) end();
+  signal?.addEventListener('abort', end);
+  const timer = afterMs === undefined ? undefined : setTimeout(end, afterMs);
+
+  return () => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', end);
+  };
 }
 
 /** A generator that waits cannot be told to return, so what it waits for must be ended first. */

@@ -5,7 +5,7 @@ export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' |
 import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
 export type ChangeEmailInput = {
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   email: string;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
@@ -13,7 +13,7 @@ export type ChangeEmailInput = {
 
 export type ChangeUsernameInput = {
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   username: string;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
@@ -30,17 +30,17 @@ export type CommandStatus =
   | 'REJECTED';
 
 export type DeleteCheepInput = {
-  cheepId: string | number;
+  cheepId: string;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
 };
 
 export type EditCheepInput = {
-  cheepId: string | number;
+  cheepId: string;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   message: string;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
@@ -82,9 +82,9 @@ export type ErrorCode =
   | 'WRONG_CREDENTIALS';
 
 export type FollowAuthorInput = {
-  authorId: string | number;
+  authorId: string;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
 };
@@ -96,9 +96,9 @@ export type FunnelStepName =
   | 'POSTED_ON_ANOTHER_DAY';
 
 export type LikeCheepInput = {
-  cheepId: string | number;
+  cheepId: string;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
 };
@@ -111,17 +111,17 @@ export type LogInInput = {
 /** All up to and including this one. */
 export type MarkNotificationsReadInput = {
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
-  upTo: string | number;
+  commandId?: string | null | undefined;
+  upTo: string;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
 };
 
 export type PostCheepInput = {
-  cheepId?: string | number | null | undefined;
+  cheepId?: string | null | undefined;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
-  inReplyTo?: string | number | null | undefined;
+  commandId?: string | null | undefined;
+  inReplyTo?: string | null | undefined;
   message: string;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
@@ -141,11 +141,11 @@ export type ResetReason =
   | 'UNFOLLOWED';
 
 export type SignUpInput = {
-  authorId?: string | number | null | undefined;
+  authorId?: string | null | undefined;
   biography?: string | null | undefined;
   birthDate?: string | null | undefined;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   email: string;
   location?: string | null | undefined;
   name?: string | null | undefined;
@@ -157,17 +157,17 @@ export type SignUpInput = {
 };
 
 export type UnfollowAuthorInput = {
-  authorId: string | number;
+  authorId: string;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
 };
 
 export type UnlikeCheepInput = {
-  cheepId: string | number;
+  cheepId: string;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   /** COMMITTED when absent. */
   waitFor?: WaitFor | null | undefined;
 };
@@ -177,7 +177,7 @@ export type UpdateProfileInput = {
   biography?: string | null | undefined;
   birthDate?: string | null | undefined;
   /** A UUID of the caller’s: the same again has one effect and one answer. */
-  commandId?: string | number | null | undefined;
+  commandId?: string | null | undefined;
   location?: string | null | undefined;
   name?: string | null | undefined;
   /** COMMITTED when absent. */
@@ -297,7 +297,7 @@ export type ViewerQueryVariables = Exact<{ [key: string]: never; }>;
 export type ViewerQuery = { viewer: { email: string | null, id: string, version: number, username: string, followersCount: number, followingCount: number, cheepsCount: number, isFollowedByViewer: boolean | null } | null };
 
 export type AuthorQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   minVersion?: number | null | undefined;
 }>;
 
@@ -312,7 +312,7 @@ export type AuthorByUsernameQueryVariables = Exact<{
 export type AuthorByUsernameQuery = { authorByUsername: { id: string, version: number, username: string, followersCount: number, followingCount: number, cheepsCount: number, isFollowedByViewer: boolean | null } | null };
 
 export type AuthorListsQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   first?: number | null | undefined;
   after?: string | null | undefined;
 }>;
@@ -321,7 +321,7 @@ export type AuthorListsQueryVariables = Exact<{
 export type AuthorListsQuery = { author: { followers: { totalCount: number, nodes: Array<{ id: string }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, endCursor: string | null } }, following: { totalCount: number, nodes: Array<{ id: string }> }, cheeps: { nodes: Array<{ id: string }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } } | null };
 
 export type CheepQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   minVersion?: number | null | undefined;
 }>;
 
@@ -332,7 +332,7 @@ export type CheepQuery = { cheep: { id: string, version: number, message: string
      | null, replies: { nodes: Array<{ id: string }> }, author: { id: string, username: string } } | null };
 
 export type TimelineQueryVariables = Exact<{
-  authorId?: string | number | null | undefined;
+  authorId?: string | null | undefined;
   first?: number | null | undefined;
   after?: string | null | undefined;
 }>;
@@ -341,14 +341,14 @@ export type TimelineQueryVariables = Exact<{
 export type TimelineQuery = { timeline: { resumeCursor: string | null, edges: Array<{ cursor: string, node: { id: string, version: number, message: string, postedAt: string, repliesCount: number, author: { id: string, username: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type CommandQueryVariables = Exact<{
-  id: string | number;
+  id: string;
 }>;
 
 
 export type CommandQuery = { command: { id: string, name: string, status: CommandStatus, settledAt: string | null, userErrors: Array<{ code: ErrorCode, field: Array<string> | null }> } | null };
 
 export type NodeQueryVariables = Exact<{
-  id: string | number;
+  id: string;
 }>;
 
 
@@ -365,7 +365,7 @@ export type NodeQuery = { node:
    | null };
 
 export type LiveTimelineSubscriptionVariables = Exact<{
-  authorId?: string | number | null | undefined;
+  authorId?: string | null | undefined;
   after?: string | null | undefined;
 }>;
 
@@ -379,14 +379,14 @@ export type LiveTimelineSubscription = { timeline:
    };
 
 export type CheepMessageQueryVariables = Exact<{
-  id: string | number;
+  id: string;
 }>;
 
 
 export type CheepMessageQuery = { cheep: { id: string, message: string } | null };
 
 export type SettledCommandSubscriptionVariables = Exact<{
-  id: string | number;
+  id: string;
 }>;
 
 
@@ -426,7 +426,7 @@ export type ChangeEmailMutationVariables = Exact<{
 export type ChangeEmailMutation = { changeEmail: { commandId: string | null, status: CommandStatus, consistencyToken: string | null, author: { id: string, version: number, username: string, name: string | null, biography: string | null, location: string | null, website: string | null, birthDate: string | null, email: string | null } | null, userErrors: Array<{ code: ErrorCode, field: Array<string> | null, message: string }> } };
 
 export type AuthorProfileQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   minVersion?: number | null | undefined;
 }>;
 
@@ -443,7 +443,7 @@ export type SearchAuthorsQueryVariables = Exact<{
 export type SearchAuthorsQuery = { searchAuthors: { totalCount: number, edges: Array<{ cursor: string, node: { id: string, username: string } }>, nodes: Array<{ id: string }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } };
 
 export type AuthorHistoryQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   first?: number | null | undefined;
   after?: string | null | undefined;
 }>;
@@ -452,7 +452,7 @@ export type AuthorHistoryQueryVariables = Exact<{
 export type AuthorHistoryQuery = { author: { id: string, history: { edges: Array<{ cursor: string }>, nodes: Array<{ position: string, event: string, schemaVersion: number, at: string, changes: Array<{ field: string, from: string | null, to: string | null }> }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } | null } | null };
 
 export type CheepHistoryQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   first?: number | null | undefined;
   after?: string | null | undefined;
 }>;
@@ -466,7 +466,7 @@ export type CheepDetailsFragment = { editedAt: string | null, likesCount: number
    | null, author: { id: string, username: string } };
 
 export type CheepDetailsQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   minVersion?: number | null | undefined;
 }>;
 
@@ -480,7 +480,7 @@ export type CheepDetailsQuery = { cheep: { editedAt: string | null, likesCount: 
      | null, author: { id: string, username: string } } | null };
 
 export type RepliesQueryVariables = Exact<{
-  id: string | number;
+  id: string;
   first?: number | null | undefined;
   after?: string | null | undefined;
 }>;
@@ -586,7 +586,7 @@ export type LiveNotificationsSubscription = { notifications:
    };
 
 export type LiveAuthorSubscriptionVariables = Exact<{
-  id: string | number;
+  id: string;
   after?: string | null | undefined;
 }>;
 
@@ -598,14 +598,14 @@ export type LiveAuthorSubscription = { author:
    };
 
 export type ThreadPageQueryVariables = Exact<{
-  id: string | number;
+  id: string;
 }>;
 
 
 export type ThreadPageQuery = { cheep: { id: string, version: number, message: string, postedAt: string, repliesCount: number, replies: { resumeCursor: string | null, nodes: Array<{ id: string, message: string }> }, author: { id: string, username: string } } | null };
 
 export type LiveThreadSubscriptionVariables = Exact<{
-  cheepId: string | number;
+  cheepId: string;
   after?: string | null | undefined;
 }>;
 

@@ -2,8 +2,6 @@
  * What `client/` promises to who copies it, over two gateways: what is lost is asked for again and done once, what is live goes on
  * without a gap or a repeat, and what was seen is never forgotten. A proxy between the two loses what it is told to lose.
  */
-import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { CheeperClient, ConnectionLostError, GraphQLRequestError } from '../client/client.js';
 import { liveTimeline } from '../client/live-timeline.js';
@@ -24,6 +22,7 @@ import {
 import { Sessions } from '../gateway/sessions.js';
 import { newId } from '../shared/ids.js';
 import { decodeToken } from '../shared/token.js';
+import { LossyProxy } from './lossy-proxy.js';
 import { eventually, freePort, SIGNING_KEY, startSystem, type System } from './system.js';
 
 let system: System;
@@ -34,8 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => system?.stop());
 
-const proxies: Proxy[] = [];
-afterEach(() => Promise.all(proxies.splice(0).map((proxy) => proxy.close())));
+afterEach(() => LossyProxy.closeAll());
 
 type Author = Awaited<ReturnType<System['author']>>;
 
@@ -70,7 +68,7 @@ const postedBy = async ({ id }: Author): Promise<number> => {
 describe('a command whose answer is lost', () => {
   it('is sent again until it is answered, and is done once', async () => {
     const author = await system.author();
-    const proxy = await Proxy.to(system.gateways[0]!.port);
+    const proxy = await LossyProxy.to(system.gateways[0]!.port);
     proxy.answersToLose = 3;
     const client = otherOf(author, { url: proxy.url });
 
@@ -121,7 +119,7 @@ describe('a command whose answer is lost', () => {
 describe('what does not pass', () => {
   it('is asked for once, and told at once', async () => {
     const author = await system.author();
-    const proxy = await Proxy.to(system.gateways[0]!.port);
+    const proxy = await LossyProxy.to(system.gateways[0]!.port);
     const client = otherOf(author, { url: proxy.url });
     const stranger = system.client({ url: proxy.url });
 
@@ -145,7 +143,7 @@ describe('tokens', () => {
 
   it('do not go back when an old answer comes late', async () => {
     const author = await system.author();
-    const proxy = await Proxy.to(system.gateways[0]!.port);
+    const proxy = await LossyProxy.to(system.gateways[0]!.port);
     const client = otherOf(author, { url: proxy.url });
     const held = proxy.holdAnswers();
     const late = client.query(ViewerDocument, {});
@@ -206,7 +204,7 @@ async function messages(events: AsyncIterable<LiveTimelineSubscription>, count: 
 describe('what is followed', () => {
   it('goes on where it was, each event once and in order, however often its connection is cut', async () => {
     const { reader, writer } = await readerAndWriter();
-    const proxy = await Proxy.to(system.gateways[0]!.port);
+    const proxy = await LossyProxy.to(system.gateways[0]!.port);
     const seen: string[] = [];
     const following = messages(otherOf(reader, { url: proxy.url }).follow(LiveTimelineDocument, {}), 61, seen);
     await eventually(() => seen.length === 1, 'it is live');
@@ -272,7 +270,7 @@ describe('what is followed', () => {
     ['1012, because the gateway is started anew', 1012],
   ])('goes on after the close code %s', async (_, code) => {
     const { reader, writer } = await readerAndWriter();
-    const proxy = await Proxy.to(system.gateways[0]!.port);
+    const proxy = await LossyProxy.to(system.gateways[0]!.port);
     const seen: string[] = [];
     const { timeline } = await reader.client.query(TimelineDocument, {});
     const events = otherOf(reader, { url: proxy.url }).follow(LiveTimelineDocument, { after: timeline.resumeCursor });
@@ -371,7 +369,7 @@ describe('access that runs out', () => {
 describe('a live timeline', () => {
   it('is always what its page would be now, through edits, deletions, resets, and cuts', async () => {
     const { reader, writer } = await readerAndWriter();
-    const proxy = await Proxy.to(system.gateways[0]!.port);
+    const proxy = await LossyProxy.to(system.gateways[0]!.port);
     const client = otherOf(reader, { url: proxy.url });
     const cheepIds = await Promise.all(
       ['a', 'b', 'c'].map(async (message) => {
@@ -407,90 +405,3 @@ describe('a live timeline', () => {
     await watching;
   });
 });
-
-/** Between a client and a gateway, on one port; what it loses, both sides see as a broken connection. */
-class Proxy {
-  /** The next so many requests get to the gateway, but their answers are lost. */
-  answersToLose = 0;
-  /** POSTs that came, and websockets. */
-  asked = 0;
-  upgrades = 0;
-  private held: { arrived: () => void; released: Promise<void> } | null = null;
-  private readonly clients = new Map<Socket, { isWebsocket: boolean }>();
-
-  private constructor(
-    private readonly server: Server,
-    private readonly target: number,
-    readonly url: string,
-  ) {}
-
-  static async to(target: number): Promise<Proxy> {
-    const port = await freePort();
-    const server = createServer({ noDelay: true }).listen(port, '127.0.0.1');
-    await once(server, 'listening');
-    const proxy = new Proxy(server, target, `http://127.0.0.1:${port}/graphql`);
-    server.on('connection', (client) => proxy.serve(client));
-    proxies.push(proxy);
-
-    return proxy;
-  }
-
-  /** The next answer is kept until it is released. */
-  holdAnswers() {
-    const [arrived, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    this.held = { arrived: arrived.resolve, released: released.promise };
-
-    return { arrived: arrived.promise, release: released.resolve };
-  }
-
-  cut(): void {
-    for (const client of this.clients.keys()) client.destroy();
-  }
-
-  /** As the gateway would, between two frames: there must be nothing on its way. */
-  closeSockets(code: number): void {
-    for (const [client, { isWebsocket }] of this.clients) if (isWebsocket) client.write(Buffer.from([0x88, 2, code >> 8, code & 255]));
-  }
-
-  async close(): Promise<void> {
-    this.cut();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
-
-  private serve(client: Socket): void {
-    const gateway = connect({ port: this.target, host: '127.0.0.1', noDelay: true });
-    const about = { isWebsocket: false };
-    this.clients.set(client, about);
-    client.on('data', (data) => {
-      const head = data.toString('latin1');
-      if (head.startsWith('POST ')) this.asked += 1;
-      if (head.startsWith('GET ')) {
-        this.upgrades += 1;
-        about.isWebsocket = true;
-      }
-      gateway.write(data);
-    });
-    gateway.on('data', (data) => {
-      const { held } = this;
-      if (about.isWebsocket) client.write(data);
-      else if (this.answersToLose > 0) {
-        this.answersToLose -= 1;
-        client.destroy();
-      } else if (held) {
-        this.held = null;
-        held.arrived();
-        void held.released.then(() => client.write(data));
-      } else client.write(data);
-    });
-    for (const [socket, other] of [
-      [client, gateway],
-      [gateway, client],
-    ] as const) {
-      socket.on('error', () => undefined); // Its close tells.
-      socket.once('close', () => {
-        other.destroy();
-        this.clients.delete(client);
-      });
-    }
-  }
-}
