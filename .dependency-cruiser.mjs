@@ -1,6 +1,6 @@
 /**
  * The arrows: gateway → shared and read-side's queries; write-side → shared; read-side → shared; shared → nothing of ours;
- * cli → shared, write-side and read-side; nothing → cli.
+ * cli → shared, write-side and read-side; nothing → cli; client → nothing of ours, as it is a package of its own.
  */
 const rooms = '^(gateway|write-side|read-side|shared|client|cli|stack|tests|bench|demo)/';
 const isTest = '\\.test\\.ts$';
@@ -49,6 +49,12 @@ export default {
       comment: 'What operators may ask is asked of what there is; the public face is for others.',
       from: { path: '^cli/', pathNot: isTest },
       to: { path: rooms, pathNot: '^(cli|shared|write-side|read-side)/' },
+    },
+    {
+      name: 'client-knows-nobody',
+      severity: 'error',
+      from: { path: '^client/' },
+      to: { path: rooms, pathNot: '^client/' },
     },
     { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^@graphql-typed-document-node/core$' } }, // types only
   ],

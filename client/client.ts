@@ -489,7 +489,7 @@ export class CheeperClient {
             // Those of a subscription never go back: each covers the one before it, and the first what was sent.
             covered = this.learn(extensions?.consistency?.token, covered);
             hasBegun = true;
-            arrived.push({ data, errors: errors as readonly GraphQLFormattedError[], extensions });
+            arrived.push({ data, errors: errors, extensions });
             wake();
           },
           error: (reason) => finish(socketFault(reason)),

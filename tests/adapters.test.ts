@@ -2,43 +2,17 @@
  * The link, the exchange and the network of `cheeper-client`, each behind its own client: Apollo Client, urql and Relay. What they promise
  * holds for documents that know nothing of it: without a `commandId`, a cursor or `__typename`.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { ApolloClient, gql, InMemoryCache } from '@apollo/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { cacheExchange, createClient } from '@urql/core';
-import {
-  buildSchema,
-  getNamedType,
-  getNullableType,
-  isLeafType,
-  isListType,
-  isObjectType,
-  Kind,
-  parse,
-  valueFromASTUntyped,
-  type GraphQLField,
-  type GraphQLSchema,
-  type OperationDefinitionNode,
-  type SelectionSetNode,
-} from 'graphql';
-import {
-  commitMutation,
-  Environment,
-  fetchQuery,
-  RecordSource,
-  requestSubscription,
-  Store,
-  type ConcreteRequest,
-  type GraphQLTaggedNode,
-  type NormalizationSelection,
-} from 'relay-runtime';
+import { commitMutation, Environment, fetchQuery, RecordSource, requestSubscription, Store, type GraphQLTaggedNode } from 'relay-runtime';
 import { cheeperLink } from '../client/apollo.js';
 import { CheeperClient, type ClientOptions } from '../client/client.js';
 import { cheeperNetwork } from '../client/relay.js';
 import { cheeperExchange } from '../client/urql.js';
 import { Sessions } from '../gateway/sessions.js';
 import { LossyProxy } from './lossy-proxy.js';
+import { compiled } from './relay-compiler.js';
 import { eventually, SIGNING_KEY, startSystem, type System } from './system.js';
 
 type Variables = Record<string, unknown>;
@@ -88,58 +62,6 @@ function urql(client: CheeperClient): Adapter {
       return () => subscription.unsubscribe();
     },
   };
-}
-
-const schema = buildSchema(readFileSync(join(import.meta.dirname, '../schema.graphql'), 'utf8'));
-
-/** What Relay's compiler makes of a document. */
-function compiled(text: string): ConcreteRequest {
-  const operation = parse(text).definitions[0] as OperationDefinitionNode;
-  const typeOf = { query: schema.getQueryType(), mutation: schema.getMutationType(), subscription: schema.getSubscriptionType() };
-  const selections = selectionsOf(schema, operation.selectionSet, typeOf[operation.operation]!.name);
-  const argumentDefinitions = (operation.variableDefinitions ?? []).map(({ variable }) => ({
-    kind: 'LocalArgument',
-    name: variable.name.value,
-    defaultValue: null,
-  }));
-  const common = { name: 'Test', argumentDefinitions, selections };
-
-  return {
-    kind: 'Request',
-    fragment: { ...common, kind: 'Fragment', metadata: null, type: typeOf[operation.operation]!.name, abstractKey: null },
-    operation: { ...common, kind: 'Operation' },
-    params: { id: null, cacheID: text, metadata: {}, name: 'Test', operationKind: operation.operation, text },
-  } as unknown as ConcreteRequest;
-}
-
-function selectionsOf(schema: GraphQLSchema, set: SelectionSetNode, typeName: string): NormalizationSelection[] {
-  return set.selections.map((one) => {
-    if (one.kind === Kind.INLINE_FRAGMENT) {
-      const type = one.typeCondition!.name.value;
-      return { kind: 'InlineFragment', type, abstractKey: null, selections: selectionsOf(schema, one.selectionSet, type) };
-    }
-    if (one.kind !== Kind.FIELD) throw new Error('The tests have no such fragments.');
-    const name = one.name.value;
-    const fields = (schema.getType(typeName) as unknown as { getFields(): Record<string, GraphQLField<unknown, unknown>> }).getFields();
-    const type = name === '__typename' ? null : getNullableType(fields[name]!.type);
-    const args = (one.arguments ?? []).map(({ name, value }) =>
-      value.kind === Kind.VARIABLE
-        ? { kind: 'Variable', name: name.value, variableName: value.name.value }
-        : { kind: 'Literal', name: name.value, value: valueFromASTUntyped(value) },
-    );
-    const common = { alias: one.alias?.value ?? null, name, args: args.length > 0 ? args : null, storageKey: null };
-    const named = type && getNamedType(type);
-    if (!named || isLeafType(named)) return { ...common, kind: 'ScalarField' } as NormalizationSelection;
-    const selections = selectionsOf(schema, one.selectionSet!, named.name);
-
-    return {
-      ...common,
-      kind: 'LinkedField',
-      plural: isListType(type),
-      concreteType: isObjectType(named) ? named.name : null,
-      selections,
-    } as NormalizationSelection;
-  });
 }
 
 function relay(client: CheeperClient): Adapter {

@@ -38,6 +38,7 @@ describe('the arrows', () => {
     ['gateway-reads-by-query', 'gateway/cheeps/a.ts', 'write-side/b.ts'],
     ['write-side-knows-only-shared', 'write-side/a.ts', 'cli/b.ts'],
     ['cli-knows-the-sides', 'cli/a.ts', 'gateway/b.ts'],
+    ['client-knows-nobody', 'client/a.ts', 'shared/b.ts'],
     ['queries-do-not-write', 'read-side/timelines/query.ts', 'read-side/apply.ts'],
   ])('%s: %s may not import %s', (rule, from, to) => {
     const up = '../'.repeat(from.split('/').length - 1);
