@@ -6,20 +6,28 @@ import { GRAPHQL_PATH } from './http.js';
 
 const STATIC_PATH = '/ruru/';
 
-/** The book's bob. */
+/** The book's bob and alice. */
 const BOB = 'a64a52cc-3ee9-4a15-918b-099e18b43119';
-/** Any id will do. */
+const ALICE = '1fd7d739-2ad7-41a8-8c18-565603e3733f';
+/** Any ids will do. */
 const CHEEP = '6ba7b810-9dad-41d1-80b4-00c04fd430c8';
+const REPLY = '6ba7b811-9dad-41d1-80b4-00c04fd430c8';
 
-/** To be run from the top down. Lines are short: the editor shows about sixty characters. */
+/**
+ * A tour that can be taken any number of times, from the top or not, before or after that of the README. So whatever has an id of its own
+ * has a `commandId` too, by which it is done once; whatever needs somebody signs them in first; what others need is not deleted; and bob
+ * gets his name back. The sign-ups are those of the README, with the same input: else they would be other commands. Lines are short: the
+ * editor shows about sixty characters.
+ */
 export const EXAMPLES = `# Welcome to Cheeper. These run one after the other: choose one
 # with the button, or put the cursor into it: Ctrl-Enter.
 
-# 1. You are signed in from here on: this page has your session
-#    in a cookie. The id is yours to choose, or left out. If it
-#    says that somebody has this name, log in instead: 7.
-mutation SignUpBob {
-  signUp(input: {
+# 1. Two people sign up. Run it again: it is the same command, as
+#    its commandId says, so it has the same answer and no second
+#    effect. You are signed in as the last of them, by a cookie.
+mutation SignUp {
+  bob: signUp(input: {
+    commandId: "b0b00000-0000-4000-8000-000000000001"
     authorId: "${BOB}"
     username: "bob"
     email: "bob@example.org"
@@ -29,22 +37,9 @@ mutation SignUpBob {
     author { id username }
     userErrors { code field message }
   }
-}
-
-# 2. It is committed at once, and the field of the cheep waits
-#    until you can read what you wrote: see waitedMs.
-mutation PostCheep {
-  postCheep(input: { message: "Hello world, this is Bob" }) {
-    status
-    consistencyToken
-    cheep { id message author { username cheepsCount } }
-    userErrors { code field message }
-  }
-}
-
-# 3. Now you are alice.
-mutation SignUpAlice {
-  signUp(input: {
+  alice: signUp(input: {
+    commandId: "a11ce000-0000-4000-8000-000000000001"
+    authorId: "${ALICE}"
     username: "alice"
     email: "alice@example.org"
     password: "correct horse"
@@ -55,8 +50,12 @@ mutation SignUpAlice {
   }
 }
 
-# 4. Run it again: it is so already, and nothing happens.
+# 2. To follow somebody whom one follows already has no effect.
 mutation FollowBob {
+  logIn(input: {
+    usernameOrEmail: "alice@example.org"
+    password: "correct horse"
+  }) { author { username } }
   followAuthor(input: { authorId: "${BOB}" }) {
     status
     author { username followersCount isFollowedByViewer }
@@ -64,19 +63,35 @@ mutation FollowBob {
   }
 }
 
-# 5. What those post whom you follow.
+# 3. Now you are bob. The post is committed at once, and the field
+#    of the cheep waits until you can read what you wrote: see
+#    waitedMs.
+mutation PostCheep {
+  logIn(input: {
+    usernameOrEmail: "bob@example.org"
+    password: "correct horse"
+  }) { author { username } }
+  postCheep(input: { message: "Hello world, this is Bob" }) {
+    status
+    consistencyToken
+    cheep { id message author { username cheepsCount } }
+    userErrors { code field message }
+  }
+}
+
+# 4. The cheeps of those whom alice follows.
 query Timeline {
-  timeline(first: 20) {
+  timeline(authorId: "${ALICE}", first: 20) {
     nodes { id message postedAt author { username } }
     pageInfo { hasNextPage endCursor }
     resumeCursor
   }
 }
 
-# 6. The same, live. Leave it running, and in another window of
-#    this browser run 7, then 2: bob's cheep arrives here.
+# 5. The same, live. Leave it running, and run 3 in another window
+#    of this browser: bob's cheep arrives here.
 subscription LiveTimeline {
-  timeline {
+  timeline(authorId: "${ALICE}") {
     __typename
     cursor
     ... on CheepAdded { cheep { message author { username } } }
@@ -84,20 +99,14 @@ subscription LiveTimeline {
   }
 }
 
-# 7. Now you are bob again.
-mutation LogInAsBob {
-  logIn(input: {
-    usernameOrEmail: "bob"
-    password: "correct horse"
-  }) {
-    author { id username }
-    userErrors { code message }
-  }
-}
-
-# 8. A cheep whose id you chose: the next ones are about it.
+# 6. A cheep whose id you choose: the next ones are about it.
 mutation PostCheepToTalkAbout {
+  logIn(input: {
+    usernameOrEmail: "bob@example.org"
+    password: "correct horse"
+  }) { author { username } }
   postCheep(input: {
+    commandId: "${CHEEP}"
     cheepId: "${CHEEP}"
     message: "What do you think, @alice?"
   }) {
@@ -106,8 +115,12 @@ mutation PostCheepToTalkAbout {
   }
 }
 
-# 9. An answer, and a like. One may like and answer one's own.
+# 7. An answer, and a like. One may like and answer one's own too.
 mutation Reply {
+  logIn(input: {
+    usernameOrEmail: "alice@example.org"
+    password: "correct horse"
+  }) { author { username } }
   postCheep(input: {
     inReplyTo: "${CHEEP}"
     message: "I like it"
@@ -121,8 +134,12 @@ mutation Reply {
   }
 }
 
-# 10. Only the author may, and the place in the lists stays.
+# 8. Only the author may, and the place in the lists stays.
 mutation EditCheep {
+  logIn(input: {
+    usernameOrEmail: "bob@example.org"
+    password: "correct horse"
+  }) { author { username } }
   editCheep(input: {
     cheepId: "${CHEEP}"
     message: "What do you really think, @alice?"
@@ -132,8 +149,8 @@ mutation EditCheep {
   }
 }
 
-# 11. The thread: what stands above, and the replies below; for
-#     its author also every version that it had.
+# 9. The thread: what stands above, and the replies below; for its
+#    author also every version that it had.
 query Thread {
   cheep(id: "${CHEEP}") {
     message
@@ -143,16 +160,30 @@ query Thread {
   }
 }
 
-# 12. Gone for good: the thread has a tombstone where it was.
+# 10. A reply that is gone for good. To delete it again has no
+#     effect.
 mutation DeleteCheep {
-  deleteCheep(input: { cheepId: "${CHEEP}" }) {
+  logIn(input: {
+    usernameOrEmail: "bob@example.org"
+    password: "correct horse"
+  }) { author { username } }
+  postCheep(input: {
+    commandId: "${REPLY}"
+    cheepId: "${REPLY}"
+    inReplyTo: "${CHEEP}"
+    message: "Never mind"
+  }) {
+    status
+    userErrors { code field message }
+  }
+  deleteCheep(input: { cheepId: "${REPLY}" }) {
     cheepId
     userErrors { code field message }
   }
 }
 
-# 13. What you were told of (log in as bob, 7), newest first. To
-#     mark them read: markNotificationsRead, upTo the newest id.
+# 11. What you were told of, newest first. To mark them read:
+#     markNotificationsRead, upTo the newest id.
 query Notifications {
   notifications {
     unreadCount
@@ -166,7 +197,7 @@ query Notifications {
   }
 }
 
-# 14. The same, live.
+# 12. The same, live: run 7 in another window.
 subscription LiveNotifications {
   notifications {
     __typename
@@ -176,18 +207,30 @@ subscription LiveNotifications {
   }
 }
 
-# 15. Absent is unchanged, null is cleared.
+# 13. Absent is unchanged, null is cleared.
 mutation UpdateProfile {
+  logIn(input: {
+    usernameOrEmail: "bob@example.org"
+    password: "correct horse"
+  }) { author { username } }
   updateProfile(input: { name: "Bob", biography: null }) {
     author { name biography version }
     userErrors { code field message }
   }
 }
 
-# 16. The old name is free at once; cheeps and follows stay. (To
-#     log in by the name again: changeUsername back.)
+# 14. The old name is free at once, and cheeps and follows stay. So
+#     bob can have it back.
 mutation ChangeUsername {
-  changeUsername(input: { username: "Bobby" }) {
+  logIn(input: {
+    usernameOrEmail: "bob@example.org"
+    password: "correct horse"
+  }) { author { username } }
+  there: changeUsername(input: { username: "Bobby" }) {
+    author { username }
+    userErrors { code field message }
+  }
+  back: changeUsername(input: { username: "bob" }) {
     author { username }
     userErrors { code field message }
   }

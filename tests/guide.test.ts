@@ -1,17 +1,23 @@
-/** The guide, docs/consistency.md: its examples are those of demo/guarantees.ts, and they hold. */
+/**
+ * The guide, docs/consistency.md: its examples are those of demo/guarantees.ts, and they hold. And the two tours, that of the README and that
+ * of the IDE: they work in any order, any number of times.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { Kind, OperationTypeNode, parse, print } from 'graphql';
+import { EXAMPLES } from '../gateway/ide.js';
 import { startSystem, type System } from './system.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const guide = readFileSync(join(ROOT, 'docs/consistency.md'), 'utf8');
 const program = readFileSync(join(ROOT, 'demo/guarantees.ts'), 'utf8');
 /** What stands between the fences. */
-const quoted = (language: string) => [...guide.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(([, text]) => text!);
+const quoted = (language: string, from = guide) =>
+  [...from.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(([, text]) => text!);
 const examples = new Map([...program.matchAll(/^ {2}async '([^']*)'\(\) \{\n(.*?)^ {2}\},$/gms)].map(([, title, text]) => [title!, text!]));
 
 let system: System;
@@ -58,4 +64,60 @@ it('has commands for a shell that do what it says', async () => {
   expect(output).toContain('"postCheep":{"status":"COMMITTED","consistencyToken":"');
   expect(output).toContain('"viewer":{"cheepsCount":1}');
   expect(output).toMatch(/^event: next\ndata: \{"data":\{"timeline":\{"__typename":"TimelineLive","cursor":"/m);
+});
+
+/** The sign-ups, the posts and the live example of the README, in a shell that has nothing of the last time. */
+async function readmeTour(): Promise<void> {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const section = /^## Talk to it\n(.*?)^## /ms.exec(readme)![1]!;
+  const script = quoted('sh', section).join('\n').replaceAll('localhost:4000', new URL(system.url).host);
+  const { output } = await run('bash', ['-c', script], { cwd: mkdtempSync(join(folder, 'readme-')) });
+  expect(output).not.toMatch(/"errors"|REJECTED|":null/);
+  expect(output).toContain('"signUp":{"status":"COMMITTED","author":{"id":"a64a52cc-3ee9-4a15-918b-099e18b43119","username":"bob"}}');
+  expect(output).toContain('"followAuthor":{"status":"COMMITTED"}');
+  expect(output).toContain('"cheep":{"message":"Hello live"}');
+}
+
+/** Whatever a browser keeps. */
+const cookies = new Map<string, string>();
+async function send(query: string, path: string): Promise<{ text: string; stop: () => void }> {
+  const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+  const stop = new AbortController();
+  const headers = { 'content-type': 'application/json', cookie };
+  const response = await fetch(new URL(path, system.url), {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ query }),
+    signal: stop.signal,
+  });
+  for (const set of response.headers.getSetCookie()) {
+    const [, name, value] = /^([^=]+)=([^;]*)/.exec(set)!;
+    cookies.set(name!, value!);
+  }
+  if (!path.endsWith('/stream')) return { text: await response.text(), stop: () => {} };
+  let text = '';
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) if ((text += chunk).includes('data: {')) break;
+
+  return { text, stop: () => stop.abort() };
+}
+
+const tour = parse(EXAMPLES).definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
+async function ideTour(operations: typeof tour): Promise<void> {
+  for (const operation of operations) {
+    const isLive = operation.operation === OperationTypeNode.SUBSCRIPTION;
+    const { text, stop } = await send(print(operation), isLive ? '/graphql/stream' : '/graphql');
+    expect(text).toContain(isLive ? 'Live"' : '"data":{');
+    // All that rules say no to is in lists that are empty, and nothing is missing but what was never filled in.
+    const said = text.replaceAll(/"(biography|editedAt|endCursor|name|from|to|inReplyTo|medianSeconds|p90Seconds)":null/g, '');
+    expect(`${operation.name!.value}: ${said.replaceAll('"userErrors":[]', '')}`).not.toMatch(/"errors"|userErrors|REJECTED|":null/);
+    stop();
+  }
+}
+
+it('has two tours, of the README and of the IDE, which work in any order, any number of times', async () => {
+  await readmeTour();
+  await ideTour(tour);
+  await ideTour(tour);
+  await ideTour(tour.toReversed());
+  await readmeTour();
 });
