@@ -388,31 +388,33 @@ export class CheeperClient {
    */
   run(operation: Operation, sink: Sink): () => void {
     const stop = new AbortController();
+    let isLeft = false;
+    const next = (result: Result) => void (isLeft || sink.next(result));
     const results = async () => {
-      if (!isSubscription(operation)) return sink.next(await this.forgetting(() => this.execute(operation, stop.signal), stop.signal));
-      for await (const result of this.resumed(operation, stop)) {
-        if (stop.signal.aborted) return;
-        sink.next(result);
-      }
+      if (!isSubscription(operation)) return next(await this.forgetting(() => this.execute(operation, stop.signal)));
+      for await (const result of this.resumed(operation, stop)) next(result);
     };
-    results().then(
-      () => void (stop.signal.aborted || sink.complete()),
-      (error: unknown) => {
-        if (stop.signal.aborted) return;
-        if (!(error instanceof GraphQLRequestError)) return sink.error(error instanceof Error ? error : new Error(String(error)));
-        sink.next({ data: error.data as Result['data'], errors: error.errors, extensions: error.extensions });
-        sink.complete();
-      },
-    );
+    results()
+      .catch((error: unknown) => {
+        if (!(error instanceof GraphQLRequestError)) throw error;
+        next({ data: error.data as Result['data'], errors: error.errors, extensions: error.extensions });
+      })
+      .then(
+        () => void (isLeft || sink.complete()),
+        (error: unknown) => void (isLeft || sink.error(error instanceof Error ? error : new Error(String(error)))),
+      );
 
-    return () => stop.abort();
+    return () => {
+      isLeft = true;
+      stop.abort();
+    };
   }
 
   /** A token of another epoch says nothing of this one. Whoever is behind an adapter cannot drop it, so it is dropped here. */
-  private async forgetting(ask: () => Promise<Answer<Record<string, unknown>>>, signal: AbortSignal): Promise<Result> {
+  private async forgetting(ask: () => Promise<Result>): Promise<Result> {
     const answer = await ask();
     const isOfAnotherEpoch = answer.errors.some(({ extensions }) => extensions?.['code'] === 'BAD_TOKEN');
-    if (!isOfAnotherEpoch || this.tokens.size === 0 || signal.aborted) return answer;
+    if (!isOfAnotherEpoch || this.tokens.size === 0) return answer;
     this.consistencyToken = null;
 
     return ask();

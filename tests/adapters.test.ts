@@ -94,6 +94,7 @@ function relay(client: CheeperClient): Adapter {
 const POST = 'mutation Test($message: String!) { postCheep(input: {message: $message}) { status userErrors { code } } }';
 const POST_INPUT = 'mutation Test($input: PostCheepInput!) { postCheep(input: $input) { status cheep { id message } } }';
 const VIEWER = 'query Test { viewer { __typename id cheepsCount } }';
+const AUTHOR = 'query Test($id: ID!) { author(id: $id) { __typename id isFollowedByViewer } }';
 const FOLLOW = 'mutation Test($id: ID!) { followAuthor(input: {authorId: $id}) { status } }';
 const TIMELINE = 'query Test { timeline(first: 1) { resumeCursor } }';
 const LIVE = `subscription Test($after: String) {
@@ -244,6 +245,31 @@ describe.each([
     const message = await post('for who is signed in');
     await eventually(() => seen.includes(message), 'the event');
     expect(renewals).toBe(1);
+  });
+
+  it('renews an access token that was refused for what everybody may read, too: there is more in it for who is signed in', async () => {
+    const { reader, writer } = await readerAndWriter();
+    const { accessToken } = await sessions(-60).issue(reader.id);
+    const renewAccessToken = async () => (await sessions(60).issue(reader.id)).accessToken;
+    const { adapter } = await behindProxy(reader, { accessToken, renewAccessToken });
+    expect(await adapter.query(AUTHOR, { id: writer.id })).toMatchObject({ author: { isFollowedByViewer: true } });
+  });
+
+  it('drops a token of another epoch, with which nothing would ever be answered', async () => {
+    const { adapter, client } = await behindProxy(await system.author(), { consistencyToken: 'of another epoch' });
+    expect(await adapter.query(VIEWER)).toMatchObject({ viewer: { cheepsCount: 0 } });
+    expect(client.consistencyToken).not.toContain('epoch');
+  });
+
+  it('ends with its client', async () => {
+    const { reader, after } = await readerAndWriter();
+    const { adapter, client } = await behindProxy(reader);
+    const { seen, ends } = listen(adapter, LIVE, { after });
+    await eventually(() => seen.length === 1, 'it is live');
+    await client.close();
+    // urql tells nobody of the end of a subscription.
+    if (adapterOf !== urql) await eventually(() => ends.length === 1, 'the end');
+    expect(ends).toEqual(adapterOf === urql ? [] : ['complete']);
   });
 
   it('renews an access token before it expires, and again when its socket was closed for it', async () => {

@@ -79,6 +79,21 @@ describe('a command whose answer is lost', () => {
     expect(await postedBy(author)).toBe(1);
   });
 
+  it('is not sent again sooner than Retry-After allows, but to another gateway at once', async () => {
+    const author = await system.author();
+    const proxy = await LossyProxy.to(system.gateways[0]!.port);
+    proxy.toRefuse = 1;
+    const startedAt = performance.now();
+    await post(otherOf(author, { url: proxy.url }), 'later');
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1_000);
+
+    proxy.toRefuse = 1;
+    const client = otherOf(author, { url: [proxy.url, urls[1]!], deadlineMs: 900 });
+    await post(client, 'elsewhere');
+    expect(client.url).toBe(urls[1]);
+    expect(await postedBy(author)).toBe(2);
+  });
+
   it('is sent to another gateway, when it was lost with its own', async () => {
     const author = await system.author();
     const client = otherOf(author, { url: [`http://127.0.0.1:${await freePort()}/graphql`, ...urls] });

@@ -6,6 +6,8 @@ import { freePort } from './system.js';
 export class LossyProxy {
   /** The next so many requests get to the gateway, but their answers are lost. */
   answersToLose = 0;
+  /** The next so many requests do not get to the gateway. The proxy answers 503, and that it wants to be left alone for a second. */
+  toRefuse = 0;
   /** POSTs that came, and websockets. */
   asked = 0;
   upgrades = 0;
@@ -72,7 +74,10 @@ export class LossyProxy {
         this.upgrades += 1;
         about.isWebsocket = true;
       }
-      gateway.write(data);
+      if (this.toRefuse > 0) {
+        this.toRefuse -= 1;
+        client.end('HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+      } else gateway.write(data);
     });
     gateway.on('data', (data) => {
       const { held } = this;
