@@ -55,22 +55,25 @@ export class Consistency {
 
   /** What a request asks for. @throws BAD_TOKEN, BAD_USER_INPUT */
   static of(request: ConsistencyRequest, epoch: string, readDeadlineMs: number): Consistency {
-    const tokens = (request.header ?? '')
-      .split(',')
-      .map((text) => text.trim())
-      .filter(Boolean);
+    const tokens = listOf(request.header);
     if (tokens.length > 16) throw fault('BAD_TOKEN', 'At most 16 consistency tokens can be sent at once.', { http: 400 });
-    const read = request.read?.trim() || 'strict';
-    if (read !== 'strict' && read !== 'stale-ok') throw fault('BAD_USER_INPUT', `${READ_HEADER} is strict or stale-ok.`, { http: 400 });
-    const wait = request.waitMs?.trim() ? Number(request.waitMs) : readDeadlineMs;
-    if (!(wait >= 0)) throw fault('BAD_USER_INPUT', `${WAIT_HEADER} is a number of milliseconds.`, { http: 400 });
+    // A header that a proxy repeats comes as a list.
+    const [read = 'strict', another] = new Set(listOf(request.read?.toLowerCase()));
+    if ((read !== 'strict' && read !== 'stale-ok') || another !== undefined)
+      throw fault('BAD_USER_INPUT', `${READ_HEADER} is strict or stale-ok.`, { http: 400 });
+    const waits = listOf(request.waitMs);
+    if (!waits.every((text) => MILLISECONDS.test(text)))
+      throw fault('BAD_USER_INPUT', `${WAIT_HEADER} is a number of milliseconds.`, { http: 400 });
     try {
       const { position } = mergeTokens(tokens, epoch);
       const kept = ofCookie(request.cookie, epoch);
 
       const floor = Math.max(position, kept);
 
-      return new Consistency(epoch, floor, read === 'stale-ok', Math.min(wait, readDeadlineMs), { highest: floor, seen: kept });
+      return new Consistency(epoch, floor, read === 'stale-ok', Math.min(readDeadlineMs, ...waits.map(Number)), {
+        highest: floor,
+        seen: kept,
+      });
     } catch (error) {
       if (error instanceof BadTokenError) throw fault('BAD_TOKEN', error.message, { http: 400 });
       throw error;
@@ -154,6 +157,14 @@ export class Consistency {
     };
   }
 }
+
+const MILLISECONDS = /^\d+(\.\d+)?$/;
+
+const listOf = (header: string | undefined) =>
+  (header ?? '')
+    .split(',')
+    .map((text) => text.trim())
+    .filter(Boolean);
 
 /** A browser keeps cookies that nobody chose: one that means nothing any more is as none, and replaced by the answer. */
 function ofCookie(cookie: string | undefined, epoch: string): number {

@@ -2,8 +2,9 @@
 import type { Logger } from '../shared/log.js';
 import type { CommandSender } from './command-sender.js';
 import type { Consistency } from './consistency.js';
-import { overloaded, unauthenticated } from './errors.js';
+import { overloaded, unauthenticated, type Authentication } from './errors.js';
 import { Loaders } from './loaders.js';
+import type { Origins } from './origins.js';
 import type { AuthorFeed } from './authors/author-feed.js';
 import type { Passwords } from './authors/passwords.js';
 import type { ThreadFeed } from './cheeps/thread-feed.js';
@@ -143,6 +144,7 @@ export interface Services {
   authorFeed: AuthorFeed;
   threadFeed: ThreadFeed;
   notificationFeed: NotificationFeed;
+  origins: Origins;
   /** For how long a read waits at the most. */
   readDeadlineMs: number;
   work: Work;
@@ -151,6 +153,12 @@ export interface Services {
 
 /** The cookies of the response; over a websocket there is none to set them on. */
 export interface Transport {
+  /** The header `Accept`. */
+  readonly accept: string | undefined;
+  /** Did several operations come in one request? They have one status. */
+  readonly isBatch: boolean;
+  /** For the next operation of the request, in the order in which they came: of several that set the same cookie, the last one counts. */
+  ofNextOperation(): Transport;
   /** Null clears it. */
   setSession(session: IssuedSession | null): void;
   setConsistency(token: string): void;
@@ -167,7 +175,9 @@ export class Context {
     public consistency: Consistency,
     readonly correlationId: string,
     readonly traceparent: string | null,
-    readonly transport: Transport | null = null,
+    public transport: Transport | null = null,
+    /** What is wrong with the access token that came; null if none came, or if it is good. */
+    readonly authentication: Authentication | null = null,
   ) {}
 
   /** Who is signed in; null for nobody. */
@@ -207,20 +217,30 @@ export class Context {
   /** @throws UNAUTHENTICATED */
   signedIn(): string {
     const { viewerId } = this;
-    if (!viewerId) throw unauthenticated();
+    if (!viewerId) throw unauthenticated(this.authentication);
 
     return viewerId;
   }
 
+  /**
+   * Who is signed in; null for nobody. For what is answered to nobody by null, too: to somebody whose access token has expired that would be a
+   * lie. @throws UNAUTHENTICATED if the access token is no good
+   */
+  signedInOrNobody(): string | null {
+    return this.authentication ? this.signedIn() : this.viewerId;
+  }
+
   /** For one frame of a subscription: nothing that was loaded for another is shown again. */
   ofFrame(epoch: string): Context {
-    const { services, viewer, consistency, correlationId, traceparent } = this;
+    const { services, viewer, consistency, correlationId, traceparent, authentication } = this;
+    const ofFrame = consistency.ofFrame(epoch, services.readDeadlineMs);
 
-    return new Context(services, viewer, consistency.ofFrame(epoch, services.readDeadlineMs), correlationId, traceparent);
+    return new Context(services, viewer, ofFrame, correlationId, traceparent, null, authentication);
   }
 
   /** Several operations may come in one request, and what one of them sees is not what another is as of. */
   onItsOwn(): void {
     this.consistency = this.consistency.sibling();
+    this.transport = this.transport?.ofNextOperation() ?? null;
   }
 }

@@ -2,7 +2,8 @@
  * Errors that are not a rule of the domain: GraphQL errors with `extensions.code`. (A rule's no is a `userError` with an
  * `ErrorCode`.) The list, with what a client should do, is in docs/errors.md.
  */
-import { GraphQLError } from 'graphql';
+import { GraphQLError, type FormattedExecutionResult } from 'graphql';
+import type { TokenFault } from './sessions.js';
 
 export type FaultCode = 'UNAUTHENTICATED' | 'FORBIDDEN' | 'BAD_USER_INPUT' | 'BAD_TOKEN' | 'NOT_CAUGHT_UP' | 'OVERLOADED' | 'UNAVAILABLE';
 
@@ -23,9 +24,30 @@ export function fault(code: FaultCode, message: string, { http, ...details }: { 
   });
 }
 
-export const unauthenticated = () => fault('UNAUTHENTICATED', 'Nobody is signed in.');
+/** @param authentication what is wrong with the access token that came, if one did */
+export const unauthenticated = (authentication?: Authentication | null) =>
+  fault('UNAUTHENTICATED', authentication ? `Nobody is signed in. ${authentication.message}` : 'Nobody is signed in.');
+
+/** In `extensions.authentication`: the operation was executed as nobody's, because its access token is no good. */
+export interface Authentication {
+  code: TokenFault;
+  message: string;
+}
+
+export const authenticationOf = (code: TokenFault): Authentication => ({
+  code,
+  message: code === 'TOKEN_EXPIRED' ? 'The access token has expired.' : 'The access token is not valid.',
+});
 
 export const overloaded = () => fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
+
+export const A_BUG = 'Something went wrong here. It was written down.';
+
+/** Is there nothing in an answer but that nobody is signed in? */
+export const isRefusedWhole = ({ data, errors = [] }: Pick<FormattedExecutionResult, 'data' | 'errors'>): boolean =>
+  errors.length > 0 &&
+  errors.every(({ extensions }) => extensions?.code === 'UNAUTHENTICATED') &&
+  Object.values(data ?? {}).every((field) => field === null);
 
 /** To all who come before a gateway has what it cannot do without. */
 export const NOT_YET = { status: 503, body: { errors: [fault('UNAVAILABLE', 'This gateway has only just begun.')] } };

@@ -1,27 +1,30 @@
 /** GraphQL over HTTP: Apollo Server, and what it is told about our contract. https://graphql.github.io/graphql-over-http/draft/ */
-import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
+import { ApolloServer, HeaderMap, type ApolloServerPlugin } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
-import { fastifyApolloHandler } from '@as-integrations/fastify';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, RouteHandlerMethod } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../shared/log.js';
+import { acceptedBy, EVENT_STREAM, GRAPHQL_RESPONSE } from './accept.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
-import type { Context, Services, Transport, Work } from './context.js';
-import { overloaded } from './errors.js';
+import type { Context, Services, Transport } from './context.js';
+import { A_BUG, isRefusedWhole } from './errors.js';
 import { Executor } from './executor.js';
-import { PARSE_OPTIONS } from './operations.js';
+import { PARSE_OPTIONS, type Operations } from './operations.js';
+import { errorBody, gate, GRAPHQL_PATH, isForPeople, kindOf, notExecuted, readJsonOnly, refuseOtherMethods } from './requests.js';
+import type { Origins } from './origins.js';
 import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
-import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
+import { cookiesOf, createContext, parametersOf } from './transport.js';
 
-export const GRAPHQL_PATH = '/graphql';
 const MOST_IN_A_BATCH = 10;
 
-const GRAPHQL_RESPONSE = 'application/graphql-response+json';
-const A_BUG = 'Something went wrong here. It was written down.';
-
-export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, services: Services, streams: EventStreams) {
+/** @param ide the page for those who open the path in a browser */
+export async function serveHttp(
+  app: FastifyInstance,
+  schema: GraphQLSchema,
+  { services, operations, streams, ide }: { services: Services; operations: Operations; streams: EventStreams; ide: string },
+) {
   const executor = new Executor(schema);
   const apollo = new ApolloServer<Context>({
     // Apollo executes by something else than graphql-js only for what it calls a gateway.
@@ -42,11 +45,13 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
       ApolloServerPluginLandingPageDisabled(),
       consistencyOfEveryResponse,
       statusForPlainJson,
+      statusForNoAccess,
       noSubscriptions,
       boundedWork(schema),
       loggedBugs(services.log),
     ],
-    csrfPrevention: true,
+    // `gate` decides it, for event streams too.
+    csrfPrevention: false,
     introspection: true,
     includeStacktraceInErrorResponses: false,
     persistedQueries: false,
@@ -58,56 +63,85 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
     logger: services.log,
   });
   await apollo.start();
-  const apolloHandler: RouteHandlerMethod = fastifyApolloHandler(apollo, {
-    context: async (request: FastifyRequest, reply: FastifyReply) => {
-      const done = services.work.begin(Array.isArray(request.body) ? request.body.length : 1);
-      // Who asked may have gone while it waited for its turn, and will not go again.
-      if (reply.raw.destroyed) done();
-      else reply.raw.once('close', done);
-      const context = await createContext(services, parametersOf(request.headers), cookiesOf(request.headers), cookiesOn(request, reply));
-      void reply.header('x-request-id', context.correlationId);
 
-      return context;
-    },
-  });
+  const contextOf = async (request: FastifyRequest, reply: FastifyReply) => {
+    const done = services.work.begin(Array.isArray(request.body) ? request.body.length : 1);
+    // Who asked may have gone while it waited for its turn, and will not go again.
+    if (reply.raw.destroyed) done();
+    else reply.raw.once('close', done);
+    const { origins } = services;
+    const cookies = cookiesOf(origins, request.raw);
+    const context = await createContext(services, parametersOf(request.headers), cookies, cookiesOn(origins, request, reply));
+    void reply.header('x-request-id', context.correlationId);
 
-  app.route({
-    url: GRAPHQL_PATH,
-    method: ['PUT', 'PATCH', 'DELETE'],
-    handler: (_, reply) => reply.code(405).header('allow', 'GET, POST').send(errorBody('BAD_REQUEST', 'There are GET and POST here.')),
-  });
+    return context;
+  };
+
+  readJsonOnly(app);
+  refuseOtherMethods(app, GRAPHQL_PATH);
   app.route({
     url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
-    onRequest: [inTurn(services.work), namesHost],
+    exposeHeadRoute: false,
+    ...gate({ services, operations }),
     errorHandler: notExecuted(services.log),
-    handler(request, reply) {
-      if (streams.isWantedBy(request)) return streams.answer(request, reply);
-      if (Array.isArray(request.body) && request.body.length > MOST_IN_A_BATCH) {
+    async handler(request, reply) {
+      if (isForPeople(request)) return reply.header('vary', 'accept').type('text/html; charset=utf-8').send(ide);
+      const { body, method, headers, url } = request;
+      const { json, named } = acceptedBy(headers.accept);
+      const isSubscription = kindOf(operations, request) === OperationTypeNode.SUBSCRIPTION;
+      if (named.includes(EVENT_STREAM) && (isSubscription || !json)) return streams.answer(request, reply);
+      // Before anything is done for somebody who would not take the answer.
+      if (!json) return reply.code(406).send(errorBody('BAD_REQUEST', 'Answers are JSON, or event streams.'));
+      if (Array.isArray(body) && body.length > MOST_IN_A_BATCH) {
         return reply.code(400).send(errorBody('BAD_REQUEST', `At most ${MOST_IN_A_BATCH} operations come in one request.`));
       }
+      const type = headers['content-type'];
+      const answer = await apollo.executeHTTPGraphQLRequest({
+        httpGraphQLRequest: {
+          method,
+          body,
+          headers: new HeaderMap([['accept', json], ...(type === undefined ? [] : [['content-type', type] as const])]),
+          search: url.includes('?') ? url.slice(url.indexOf('?')) : '',
+        },
+        context: () => contextOf(request, reply),
+      });
+      for (const [name, value] of answer.headers) void reply.header(name, value);
+      if (answer.status === 503) void reply.header('retry-after', '1');
+      if (answer.body.kind !== 'complete')
+        throw new Error('Apollo Server answers in parts only where there is @defer, and here there is none.');
 
-      return apolloHandler.call(app, request, reply);
+      return reply.code(answer.status ?? 200).send(answer.body.string);
     },
   });
 
   return { stop: () => apollo.stop() };
 }
 
-function cookiesOn(request: FastifyRequest, reply: FastifyReply): Transport {
-  const options = { path: '/', httpOnly: true, sameSite: 'lax', secure: request.protocol === 'https' } as const;
-  const mine = !isForeign(request.headers);
-
-  return {
+function cookiesOn(origins: Origins, request: FastifyRequest, reply: FastifyReply): Transport {
+  const isOwn = origins.isOwn(request.raw);
+  const options = { path: '/', httpOnly: true, sameSite: 'lax', secure: origins.isSecure(request.raw) } as const;
+  const isBatch = Array.isArray(request.body);
+  let operations = 0;
+  /** By which operation of a batch the session's cookie was set: they are executed at the same time, and end in any order. */
+  let setBy = 0;
+  const of = (operation: number): Transport => ({
+    accept: request.headers.accept,
+    isBatch,
+    ofNextOperation: () => of(++operations),
     setSession(session) {
-      if (!mine) return;
+      if (!isOwn && session) origins.explain(request.raw, 'The session cookie of a sign-in was withheld');
+      if (!isOwn || operation < setBy) return;
+      setBy = operation;
       if (session) void reply.setCookie(SESSION_COOKIE, session.accessToken, { ...options, expires: session.expiresAt });
       else void reply.clearCookie(SESSION_COOKIE, options);
     },
     setConsistency(token) {
-      if (mine && request.cookies[CONSISTENCY_COOKIE] !== token) void reply.setCookie(CONSISTENCY_COOKIE, token, options);
+      if (isOwn && request.cookies[CONSISTENCY_COOKIE] !== token) void reply.setCookie(CONSISTENCY_COOKIE, token, options);
     },
-  };
+  });
+
+  return of(0);
 }
 
 /** The newest token goes out with every response, in the three ways in which it can come back. */
@@ -118,48 +152,16 @@ const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
     return {
       async willSendResponse({ response, contextValue }) {
         if (response.body.kind !== 'single' || !contextValue.consistency) return;
+        const { authentication } = contextValue;
         const consistency = contextValue.consistency.report();
-        response.body.singleResult.extensions = { ...response.body.singleResult.extensions, consistency };
+        const extensions = { ...response.body.singleResult.extensions, consistency, ...(authentication ? { authentication } : {}) };
+        response.body.singleResult.extensions = extensions;
         response.http.headers.set(CONSISTENCY_HEADER, contextValue.consistency.header());
         contextValue.transport?.setConsistency(contextValue.consistency.cookie());
       },
     };
   },
 };
-
-/** For what is never executed, because its body is no JSON, or too large, or of another kind. */
-export const notExecuted = (log: Logger) => (error: FastifyError, _: FastifyRequest, reply: FastifyReply) => {
-  // Who asked is gone, in the middle of asking.
-  if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET') return void reply.code(400).send();
-  const status = error.statusCode ?? 500;
-  if (status >= 500) log.error({ err: error }, 'a bug before a request was executed');
-  void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody('BAD_REQUEST', error.message));
-};
-
-/** Before anything is read of what was sent: refusing must cost next to nothing, or it would be the overload. */
-export const inTurn =
-  (work: Work): onRequestHookHandler =>
-  ({ headers: { accept } }, reply, done) => {
-    try {
-      const turn = accept?.includes(EVENT_STREAM) ? work.turnToSubscribe() : work.turn();
-      if (turn) void turn.then(() => done());
-      else done();
-    } catch {
-      void reply.code(503).header('retry-after', '1').send(REFUSED);
-    }
-  };
-const REFUSED = { errors: [overloaded().toJSON()] };
-
-/** Apollo's handler makes a URL of it. */
-const namesHost: onRequestHookHandler = ({ hostname }, reply, done) => {
-  if (URL.canParse(`http://${hostname}`)) done();
-  else void reply.code(400).send(errorBody('BAD_REQUEST', 'The header Host names no host.'));
-};
-
-/** The type of a stream of events. */
-export const EVENT_STREAM = 'text/event-stream';
-
-export const errorBody = (code: string, message: string) => ({ errors: [{ message, extensions: { code } }] });
 
 /**
  * A client that knows only `application/json` takes a status other than 200 for trouble on the way, so a well-formed
@@ -169,13 +171,27 @@ export const errorBody = (code: string, message: string) => ({ errors: [{ messag
 const statusForPlainJson: ApolloServerPlugin<Context> = {
   async requestDidStart() {
     return {
-      async willSendResponse({ request, response, errors }) {
-        const accept = request.http?.headers.get('accept') ?? '';
+      async willSendResponse({ response, errors, contextValue: { transport } }) {
+        const { named } = acceptedBy(transport?.accept);
         const code = errors?.[0]?.extensions.code;
         const isDocuments = code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED' || code === 'BAD_USER_INPUT';
         if (response.http.status !== 400 || !isDocuments) return;
-        if (accept.includes(GRAPHQL_RESPONSE)) response.http.headers.set('content-type', `${GRAPHQL_RESPONSE}; charset=utf-8`);
+        if (named.includes(GRAPHQL_RESPONSE)) response.http.headers.set('content-type', `${GRAPHQL_RESPONSE}; charset=utf-8`);
         else response.http.status = 200;
+      },
+    };
+  },
+};
+
+/** An access token that is no good is 401 where it leaves nothing to answer. In a batch the others have their answers. */
+const statusForNoAccess: ApolloServerPlugin<Context> = {
+  async requestDidStart() {
+    return {
+      async willSendResponse({ response, contextValue: { authentication, transport } }) {
+        if (response.body.kind !== 'single' || !authentication || transport?.isBatch) return;
+        if (!isRefusedWhole(response.body.singleResult)) return;
+        delete response.body.singleResult.data;
+        response.http.status = 401;
       },
     };
   },

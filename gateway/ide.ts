@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { ruruHTML, type RuruClientConfig } from 'ruru/server';
 import { getStaticFile } from 'ruru/static';
-import { GRAPHQL_PATH } from './http.js';
+import { GRAPHQL_PATH } from './requests.js';
 
 const STATIC_PATH = '/ruru/';
 
@@ -267,7 +267,8 @@ const HTML_PARTS = {
   metaTags: '<meta charset="utf-8" /><link rel="icon" href="data:," />',
 };
 
-export function serveIde(app: FastifyInstance): void {
+/** @returns the page */
+export function serveIde(app: FastifyInstance): string {
   const html = ruruHTML({
     staticPath: STATIC_PATH,
     endpoint: GRAPHQL_PATH,
@@ -284,4 +285,6 @@ export function serveIde(app: FastifyInstance): void {
 
     return reply.headers(file.headers).send(file.content);
   });
+
+  return html;
 }

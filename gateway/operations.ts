@@ -46,6 +46,17 @@ export class Operations {
     return tooMuch ? [tooMuch] : document;
   }
 
+  /** Query, mutation or subscription, as far as it can be told without checking more; null if it cannot. */
+  kindOf(query: unknown, operationName: unknown): OperationTypeNode | null {
+    if (typeof query !== 'string') return null;
+    // GraphQL has no other way to write the two words, and most queries have neither of them.
+    if (!/mutation|subscription/.test(query)) return OperationTypeNode.QUERY;
+    const document = this.valid.get(query) ?? parsed(query);
+    if (document instanceof GraphQLError) return null;
+
+    return getOperationAST(document, typeof operationName === 'string' ? operationName : null)?.operation ?? null;
+  }
+
   private validate(document: DocumentNode): readonly GraphQLError[] {
     const wrong = rootDirectives(document);
 
@@ -55,18 +66,22 @@ export class Operations {
   private parse(query: string): DocumentNode | GraphQLError[] {
     const known = this.valid.get(query);
     if (known) return known;
-    let document: DocumentNode;
-    try {
-      document = parse(query, PARSE_OPTIONS);
-    } catch (error) {
-      if (error instanceof GraphQLError) return [withCode('GRAPHQL_PARSE_FAILED')(error)];
-      throw error;
-    }
+    const document = parsed(query);
+    if (document instanceof GraphQLError) return [withCode('GRAPHQL_PARSE_FAILED')(document)];
     const invalid = this.validate(document);
     if (invalid.length > 0) return invalid.map(withCode('GRAPHQL_VALIDATION_FAILED'));
     this.valid.set(query, document);
 
     return document;
+  }
+}
+
+function parsed(query: string): DocumentNode | GraphQLError {
+  try {
+    return parse(query, PARSE_OPTIONS);
+  } catch (error) {
+    if (error instanceof GraphQLError) return error;
+    throw error;
   }
 }
 

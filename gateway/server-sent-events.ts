@@ -10,16 +10,16 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { execute, getOperationAST, GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
 import { z } from 'zod';
+import { EVENT_STREAM } from './accept.js';
 import { CONSISTENCY_HEADER } from './consistency.js';
 import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
-import { fault } from './errors.js';
-import { errorBody, EVENT_STREAM, GRAPHQL_PATH, inTurn, notExecuted } from './http.js';
+import { fault, isRefusedWhole } from './errors.js';
 import type { OperationRequest, Operations } from './operations.js';
+import { errorBody, gate, notExecuted, refuseOtherMethods, STREAM_PATH } from './requests.js';
 import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
 import { cookiesOf, createContext, parametersOf } from './transport.js';
 
-export const STREAM_PATH = `${GRAPHQL_PATH}/stream`;
 const MOST_STREAMS = 10_000;
 /** A proxy gives up a response that is silent for long. */
 const HEARTBEAT_MS = 12_000;
@@ -44,8 +44,6 @@ const inBody = z.object({ query: z.string(), operationName: z.string().nullish()
 const inUrl = z.object({ query: z.string(), operationName: z.string().optional(), variables: text.pipe(variables).optional() });
 
 export interface EventStreams {
-  /** Is this request, at the path of all operations, one for a stream? */
-  isWantedBy(request: FastifyRequest): boolean;
   answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
   stop(): void;
 }
@@ -73,6 +71,7 @@ export function serveEventStreams(
     } catch (error) {
       if (!(error instanceof GraphQLError)) throw error;
       const { status = 400 } = (error.extensions.http ?? {}) as { status?: number };
+      if (status === 503) void reply.header('retry-after', '1');
       return reply.code(status).send({ errors: [present(error)] });
     }
     const body = Readable.from(events, { objectMode: false, highWaterMark: 1 });
@@ -85,43 +84,29 @@ export function serveEventStreams(
     const document = operations.check(asked);
     if (Array.isArray(document)) return onlyErrors(document);
     const { operation } = getOperationAST(document, asked.operationName)!;
-    if (operation === OperationTypeNode.MUTATION && request.method === 'GET') {
-      throw fault('BAD_USER_INPUT', 'A mutation is sent with POST.', { http: 405 });
-    }
-    const contextValue = await createContext(services, parametersOf(request.headers), cookiesOf(request.headers));
+    const contextValue = await createContext(services, parametersOf(request.headers), cookiesOf(services.origins, request.raw));
     void reply.header('x-request-id', contextValue.correlationId);
     const args = { schema, document, operationName: asked.operationName, variableValues: asked.variables, contextValue };
     const answers = await (operation === OperationTypeNode.SUBSCRIPTION ? subscriptions.subscribe(args) : execute(args));
+    if (!(Symbol.asyncIterator in answers) && contextValue.authentication && isRefusedWhole(answers))
+      throw fault('UNAUTHENTICATED', answers.errors![0]!.message, { http: 401 });
     // What it has seen so far: a subscription, where it begins.
     void reply.header(CONSISTENCY_HEADER, contextValue.consistency.header());
 
     return eventsOf(Symbol.asyncIterator in answers ? answers : only(answer(answers, contextValue)), contextValue);
   };
 
-  app.route({
-    url: STREAM_PATH,
-    method: ['PUT', 'PATCH', 'DELETE'],
-    handler: (_, reply) =>
-      reply.code(405).header('allow', 'GET, POST').send(errorBody('BAD_REQUEST', 'Each operation is a stream of its own.')),
-  });
+  refuseOtherMethods(app, STREAM_PATH);
   app.route({
     url: STREAM_PATH,
     method: ['GET', 'POST'],
-    onRequest: inTurn(services.work),
+    exposeHeadRoute: false,
+    ...gate({ services, operations }),
     errorHandler: notExecuted(services.log),
     handler: stream,
   });
 
   return {
-    isWantedBy({ method, headers: { accept = '' }, query, body }) {
-      if (!accept.includes(EVENT_STREAM)) return false;
-      if (!accept.includes('json')) return true;
-      // Who takes either gets a stream for what has no end.
-      const asked = method === 'GET' ? inUrl.safeParse(query) : inBody.safeParse(body);
-      const document = asked.success ? operations.check(asked.data) : [];
-
-      return !Array.isArray(document) && getOperationAST(document, asked.data!.operationName)?.operation === OperationTypeNode.SUBSCRIPTION;
-    },
     answer: stream,
     // Without a last word: a stream that was cut is one that the client opens again.
     stop: () => {
@@ -177,7 +162,7 @@ function eventsOf(answers: AsyncIterableIterator<Answer, undefined>, context: Co
       if (first.done) return last('');
       newest = newer(newest, first.value.newest);
 
-      return { value: next(first.value.json(newest)), done: false };
+      return { value: next(first.value.json(newest, context.authentication)), done: false };
     },
     return: async () => {
       isOver = true;

@@ -25,6 +25,7 @@ import { serveHttp } from './http.js';
 import { serveIde } from './ide.js';
 import { notificationFeed } from './notifications/notification-feed.js';
 import { Operations } from './operations.js';
+import { Origins } from './origins.js';
 import { Progress } from './progress.js';
 import { Reads } from './reads.js';
 import { createSchema } from './schema.js';
@@ -48,11 +49,22 @@ export const GATEWAY_SETTINGS = [
   'READ_DEADLINE_MS',
   'ALLOWED_ORIGINS',
   'TRUST_PROXY',
+  'PUBLIC_ORIGINS',
   'LOG_LEVEL',
 ] as const;
 export type GatewayConfig = { [K in (typeof GATEWAY_SETTINGS)[number]]: z.output<(typeof settings)[K]> };
 
 const MOST_BYTES_IN_A_BODY = 256 * 1024;
+/** What pages of ALLOWED_ORIGINS may send. A list, because what a proxy says in `X-Forwarded-Host` must not be theirs to say. */
+const HEADERS_OF_CLIENTS = [
+  ...['accept', 'authorization', 'content-type', 'last-event-id', 'x-request-id', 'x-requested-with', 'cache-control'],
+  ...[CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER],
+  // Apollo's clients.
+  ...['apollographql-client-name', 'apollographql-client-version', 'apollo-require-preflight', 'graphql-require-preflight'],
+  ...['x-apollo-operation-name', 'x-apollo-operation-id', 'x-apollo-operation-type', 'x-apollo-cache-key'],
+  // Traces.
+  ...['traceparent', 'tracestate', 'baggage', 'sentry-trace'],
+];
 /** For a request to come whole; for its answer to be taken, as long as nothing moves; between two requests. */
 const REQUEST_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 120_000;
@@ -72,7 +84,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
   const app = fastify({
     bodyLimit: MOST_BYTES_IN_A_BODY,
-    trustProxy: config.TRUST_PROXY,
+    routerOptions: { ignoreTrailingSlash: true },
     forceCloseConnections: 'idle',
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: SILENCE_MS,
@@ -86,14 +98,13 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     return reply.code(status).send(body);
   });
   await app.register(fastifyCookie);
-  if (config.ALLOWED_ORIGINS.length > 0) {
-    const ours = [CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER];
-    await app.register(fastifyCors, {
-      origin: config.ALLOWED_ORIGINS,
-      allowedHeaders: ['content-type', 'authorization', 'apollo-require-preflight', 'x-request-id', ...ours],
-      exposedHeaders: [CONSISTENCY_HEADER, 'x-request-id'],
-    });
-  }
+  const origins = new Origins(config, log);
+  await app.register(fastifyCors, {
+    origin: (origin, decide) => decide(null, origins.isAllowed(origin)),
+    allowedHeaders: HEADERS_OF_CLIENTS,
+    exposedHeaders: [CONSISTENCY_HEADER, 'x-request-id', 'retry-after'],
+    strictPreflight: false,
+  });
 
   // A read that Redis does not answer is told so at once: nothing waits in a queue here.
   const redisConnection = connectRedis(config.REDIS_URL, log, {
@@ -164,6 +175,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     authorFeed: new Feed(authorFeed, reads, progress, log),
     threadFeed: new Feed(threadFeed, reads, progress, log),
     notificationFeed: new Feed(notificationFeed, reads, progress, log),
+    origins,
     readDeadlineMs: config.READ_DEADLINE_MS,
     work: new Work(),
     log,
@@ -185,9 +197,8 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
   const schema = createSchema();
   const live = { services, operations: new Operations(schema), subscriptions: new Subscriptions() };
   const streams = serveEventStreams(app, schema, live);
-  const http = await serveHttp(app, schema, services, streams);
-  serveIde(app);
-  const websocket = serveWebsocket(app.server, schema, live, config);
+  const http = await serveHttp(app, schema, { services, operations: live.operations, streams, ide: serveIde(app) });
+  const websocket = serveWebsocket(app.server, schema, live);
 
   /** Before the first read: afterwards reads go on without the read side, so it is not waited for again. */
   let isReadSideSeen = false;

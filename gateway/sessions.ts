@@ -13,6 +13,9 @@ export interface IssuedSession {
   expiresAt: Date;
 }
 
+/** Why an access token is nobody's. */
+export type TokenFault = 'TOKEN_EXPIRED' | 'TOKEN_INVALID';
+
 /** Whose access token it is, and when it runs out, in milliseconds since 1970. */
 export interface Viewer {
   authorId: string;
@@ -45,19 +48,20 @@ export class Sessions {
     return { accessToken, expiresAt };
   }
 
-  /** Whose token it is; null when it is none of ours, or has run out. */
-  async verify(accessToken: string): Promise<Viewer | null> {
+  /** Whose token it is, or why nobody's. */
+  async verify(accessToken: string): Promise<Viewer | TokenFault> {
     const known = this.verified.get(accessToken);
-    if (known) return known.expiresAtMs > Date.now() ? known : null;
+    if (known) return known.expiresAtMs > Date.now() ? known : 'TOKEN_EXPIRED';
     try {
       const { payload } = await jwtVerify(accessToken, this.key, { algorithms: ['HS256'], issuer: this.namespace });
-      if (!payload.sub || !payload.exp || !UUID.test(payload.sub)) return null;
+      if (!payload.sub || !payload.exp || !UUID.test(payload.sub)) return 'TOKEN_INVALID';
       const viewer = { authorId: payload.sub, expiresAtMs: payload.exp * 1_000 };
       this.verified.set(accessToken, viewer);
 
       return viewer;
     } catch (error) {
-      if (error instanceof errors.JOSEError) return null;
+      if (error instanceof errors.JWTExpired) return 'TOKEN_EXPIRED';
+      if (error instanceof errors.JOSEError) return 'TOKEN_INVALID';
       throw error;
     }
   }

@@ -25,7 +25,7 @@ import { pause } from '../shared/follow.js';
 import { encodeToken, type Token } from '../shared/token.js';
 import type { ConsistencyReport } from './consistency.js';
 import type { Context, Services } from './context.js';
-import { GoneMeanwhile, overloaded } from './errors.js';
+import { GoneMeanwhile, overloaded, type Authentication } from './errors.js';
 import { isOfFeed, type Frames, type Taker } from './feed.js';
 import { logBugs, presentable } from './http.js';
 
@@ -56,10 +56,14 @@ export class Answer {
     return { ...this.result, extensions: { consistency: this.consistencyAs(newest) } };
   }
 
-  /** The same as JSON, written once for all who have seen no more than it shows. */
-  json(newest: Token): string {
-    const write = () => `${this.start}${JSON.stringify(this.consistencyAs(newest))}}}`;
-    if (newest.epoch !== this.newest.epoch || newest.position > this.newest.position) return write();
+  /**
+   * The same as JSON, written once for all who have seen no more than it shows.
+   * @param authentication for one whose access token is no good, who is told so
+   */
+  json(newest: Token, authentication: Authentication | null = null): string {
+    const told = authentication ? `,"authentication":${JSON.stringify(authentication)}` : '';
+    const write = () => `${this.start}${JSON.stringify(this.consistencyAs(newest))}${told}}}`;
+    if (authentication || newest.epoch !== this.newest.epoch || newest.position > this.newest.position) return write();
 
     return (this.written ??= write());
   }

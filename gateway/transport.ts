@@ -4,7 +4,8 @@ import { parseCookie } from 'cookie';
 import { newId } from '../shared/ids.js';
 import { Consistency, CONSISTENCY_COOKIE, CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
 import { Context, type Services, type Transport } from './context.js';
-import { fault } from './errors.js';
+import { authenticationOf, type Authentication } from './errors.js';
+import type { IncomingRequest, Origins } from './origins.js';
 import { SESSION_COOKIE, type Viewer } from './sessions.js';
 
 /** Headers of HTTP, or the `connectionParams` of a websocket, that mean something here: the same names, any case. */
@@ -21,29 +22,29 @@ export function parametersOf(source: IncomingHttpHeaders | Record<string, unknow
   return parameters;
 }
 
-/**
- * The cookies that count. Those of a page of another origin do not: a browser sends them along, but nobody who is signed in
- * here asked for it. (Clients that are no browsers send no `Origin`.)
- */
-export function cookiesOf(headers: IncomingHttpHeaders): Record<string, string | undefined> {
-  if (isForeign(headers) || !headers.cookie) return {};
-  const cookies = parseCookie(headers.cookie);
+/** The cookies that count, which are none of those of a page that is not ours: a browser sends them along, but nobody who is signed in here asked for it. */
+export function cookiesOf(origins: Origins, request: IncomingRequest): Record<string, string | undefined> {
+  const { cookie } = request.headers;
+  if (!cookie || !origins.isOwn(request)) return {};
 
-  return { [SESSION_COOKIE]: cookies[SESSION_COOKIE], [CONSISTENCY_COOKIE]: cookies[CONSISTENCY_COOKIE] };
+  return cookiesIn(cookie);
 }
 
-export function isForeign({ origin, host }: IncomingHttpHeaders): boolean {
-  return origin !== undefined && !(URL.canParse(origin) && new URL(origin).host === host);
+export function cookiesIn(header: string): Record<string, string | undefined> {
+  const cookies = parseCookie(header);
+
+  return { [SESSION_COOKIE]: unquoted(cookies[SESSION_COOKIE]), [CONSISTENCY_COOKIE]: unquoted(cookies[CONSISTENCY_COOKIE]) };
 }
 
-/**
- * @throws UNAUTHENTICATED for an access token that is none, BAD_TOKEN, BAD_USER_INPUT; UNAVAILABLE before the read side was heard of
- */
+/** The grammar allows quotes around a value (RFC 6265, section 4.1.1). */
+const unquoted = (value: string | undefined) => value?.replace(/^"(.*)"$/, '$1');
+
+/** @throws BAD_TOKEN, BAD_USER_INPUT; UNAVAILABLE before the read side was heard of */
 export async function createContext(
   services: Services,
   parameters: Parameters,
   cookies: Record<string, string | undefined>,
-  transport?: Transport,
+  transport: Transport | null = null,
 ): Promise<Context> {
   const { epoch } = services.reads.space;
   const consistency = Consistency.of(
@@ -56,30 +57,42 @@ export async function createContext(
     epoch,
     services.readDeadlineMs,
   );
-  const viewer = await whoIs(services, parameters.authorization, cookies[SESSION_COOKIE], transport);
+  const { viewer, authentication } = await whoIs(services, parameters.authorization, cookies[SESSION_COOKIE], transport);
   const traceparent = parameters.traceparent && parameters.traceparent.length <= 64 ? parameters.traceparent : null;
   const given = parameters['x-request-id'];
+  const correlationId = given && /^[\w.-]{1,64}$/.test(given) ? given : newId();
 
-  return new Context(services, viewer, consistency, given && /^[\w.-]{1,64}$/.test(given) ? given : newId(), traceparent, transport);
+  return new Context(services, viewer, consistency, correlationId, traceparent, transport, authentication);
 }
 
+interface Identity {
+  viewer: Viewer | null;
+  authentication: Authentication | null;
+}
+
+/** An access token that is no good makes it nobody's operation, and is reported: nobody is to be kept from signing in by what has expired. */
 async function whoIs(
   { sessions }: Services,
   authorization: string | undefined,
   sessionCookie: string | undefined,
-  transport: Transport | undefined,
-): Promise<Viewer | null> {
-  if (authorization !== undefined) {
-    const token = /^Bearer +(\S+)$/i.exec(authorization.trim())?.[1];
-    const viewer = token ? await sessions.verify(token) : null;
-    if (!viewer) throw fault('UNAUTHENTICATED', 'The access token is not valid, or has expired.', { http: 401 });
+  transport: Transport | null,
+): Promise<Identity> {
+  // Clients send an empty one when nobody is signed in.
+  const [scheme, ...credentials] = authorization?.split(/[ \t]+/).filter(Boolean) ?? [];
+  // Another scheme is that of a proxy, which is no reason to leave the cookie aside.
+  if (scheme !== undefined && (scheme.toLowerCase() === 'bearer' || !sessionCookie)) {
+    const isToken = scheme.toLowerCase() === 'bearer' && credentials.length === 1;
+    const verified = isToken ? await sessions.verify(credentials[0]!) : 'TOKEN_INVALID';
 
-    return viewer;
+    return typeof verified === 'string'
+      ? { viewer: null, authentication: authenticationOf(verified) }
+      : { viewer: verified, authentication: null };
   }
-  if (!sessionCookie) return null;
-  const viewer = await sessions.verify(sessionCookie);
+  if (!sessionCookie) return { viewer: null, authentication: null };
+  const verified = await sessions.verify(sessionCookie);
+  if (typeof verified !== 'string') return { viewer: verified, authentication: null };
   // A browser sends it until it is told not to.
-  if (!viewer) transport?.setSession(null);
+  transport?.setSession(null);
 
-  return viewer;
+  return { viewer: null, authentication: null };
 }

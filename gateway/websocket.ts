@@ -10,12 +10,14 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { encodeToken, type Token } from '../shared/token.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services } from './context.js';
-import { fault } from './errors.js';
-import { GRAPHQL_PATH, logBugs } from './http.js';
+import { fault, unauthenticated } from './errors.js';
+import { logBugs } from './http.js';
 import type { Operations } from './operations.js';
+import type { Origins } from './origins.js';
+import { GRAPHQL_PATH } from './requests.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { answer, newer, present, type Shown, type Subscriptions } from './subscriptions.js';
-import { cookiesOf, createContext, isForeign, parametersOf, type Parameters } from './transport.js';
+import { cookiesIn, cookiesOf, createContext, parametersOf, type Parameters } from './transport.js';
 
 /** Operations of one socket at a time, at the most. */
 const MOST_OPERATIONS = 100;
@@ -58,17 +60,20 @@ export function serveWebsocket(
   server: Server,
   schema: GraphQLSchema,
   { services, operations, subscriptions }: { services: Services; operations: Operations; subscriptions: Subscriptions },
-  config: { ALLOWED_ORIGINS: string[] },
 ) {
-  const { log } = services;
-  const contextOf = (session: Session, params: Record<string, unknown>, payload?: SubscribePayload) => {
+  const { log, origins } = services;
+  /** @throws UNAUTHENTICATED for an access token that is no good, and as `createContext` */
+  const contextOf = async (session: Session, params: Record<string, unknown>, payload?: SubscribePayload) => {
     const parameters = { ...session.parameters, ...parametersOf(params) };
     const extra = payload?.extensions?.[CONSISTENCY_HEADER];
     if (typeof extra === 'string') parameters[CONSISTENCY_HEADER] = [parameters[CONSISTENCY_HEADER], extra].filter(Boolean).join(',');
     // What we remember for a client is like a cookie: one of another epoch is nobody's fault, and forgotten.
     const cookies = session.newest ? { ...session.cookies, [CONSISTENCY_COOKIE]: encodeToken(session.newest) } : session.cookies;
 
-    return createContext(services, parameters, cookies);
+    const context = await createContext(services, parameters, cookies);
+    if (context.authentication) throw unauthenticated(context.authentication);
+
+    return context;
   };
 
   const protocol = makeServer<Record<string, unknown>, Session>({
@@ -169,7 +174,7 @@ export function serveWebsocket(
       websocket.terminate();
     }
   }, UNREAD_LOOK_MS);
-  const serve = (websocket: WebSocket, { headers }: IncomingMessage) => {
+  const serve = (websocket: WebSocket, request: IncomingMessage) => {
     const failed = (error: Error) => {
       // One that only servers send; everything else that a client can do wrong is dealt with inside.
       if (error.message.startsWith('Unexpected message of type')) return websocket.close(CloseCode.BadRequest, 'Invalid message received');
@@ -184,8 +189,8 @@ export function serveWebsocket(
     };
     let expiry: NodeJS.Timeout | undefined;
     const session: Session = {
-      parameters: parametersOf(headers),
-      cookies: cookiesOf(headers),
+      parameters: parametersOf(request.headers),
+      cookies: cookiesOf(origins, request),
       newest: null,
       shown: { at: 0 },
       underWay: new Map(),
@@ -221,7 +226,7 @@ export function serveWebsocket(
     });
   };
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const status = sockets.clients.size >= MOST_SOCKETS ? '503 Service Unavailable' : refusal(request, config.ALLOWED_ORIGINS);
+    const status = sockets.clients.size >= MOST_SOCKETS ? '503 Service Unavailable' : refusal(request, origins);
     if (!status) return sockets.handleUpgrade(request, socket, head, serve);
     // It may have gone before it could be told.
     socket.on('error', (error) => log.debug({ err: error }, 'a refused upgrade failed'));
@@ -294,11 +299,16 @@ function headOf(message: string): { type?: unknown; id?: string } {
 }
 
 /** The status line for an upgrade that is refused. */
-function refusal(request: IncomingMessage, allowedOrigins: string[]): string | null {
-  if (request.url?.split('?')[0] !== GRAPHQL_PATH) return '404 Not Found';
-  const { origin, cookie = '' } = request.headers;
+function refusal(request: IncomingMessage, origins: Origins): string | null {
+  const { url = '', headers } = request;
+  // A target may be a whole URL (RFC 9112, section 3.2.2), of which Host says the rest.
+  const path = url.replace(/^https?:\/\/[^/?]*/i, '').split('?')[0];
+  if (path !== GRAPHQL_PATH && path !== `${GRAPHQL_PATH}/`) return '404 Not Found';
   // A page of another origin cannot be kept from sending our cookie along, so then it does not get in at all.
-  if (isForeign(request.headers) && cookie.includes(`${SESSION_COOKIE}=`) && !allowedOrigins.includes(origin!)) return '403 Forbidden';
+  const hasSession = headers.cookie !== undefined && cookiesIn(headers.cookie)[SESSION_COOKIE] !== undefined;
+  if (!hasSession || origins.isOwn(request)) return null;
+  const isAllowed = origins.isAllowed(headers.origin);
+  origins.explain(request, isAllowed ? 'The cookies of a websocket were ignored' : 'A websocket was refused with 403');
 
-  return null;
+  return isAllowed ? null : '403 Forbidden';
 }

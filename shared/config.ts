@@ -4,7 +4,9 @@
  */
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import proxyAddr from '@fastify/proxy-addr';
 import { z } from 'zod';
+import { originOf } from './origin.js';
 
 /** A setting is missing or wrong. `message` is one line, fit to be the last thing that a process says. */
 export class ConfigError extends Error {
@@ -21,6 +23,32 @@ const url = (protocols: string[]) =>
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const count = (least: number, most: number, standard: number) => z.coerce.number().int().min(least).max(most).default(standard);
+
+const listOf = (text: string) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean);
+
+/** Origins, separated by commas, each as browsers write it. */
+const origins = (protocols: RegExp) =>
+  z
+    .string()
+    .default('')
+    .transform((list) => listOf(list).map(originOf))
+    .refine(
+      (list): list is string[] => list.every((origin) => origin !== null && protocols.test(origin)),
+      'must be origins, such as https://example.org',
+    );
+
+function areNetworks(list: string[]): boolean {
+  try {
+    proxyAddr.compile(list);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** How many parts the commands are cut into. All services of a system must agree. */
 const LANES = count(1, 256, 16);
@@ -66,22 +94,26 @@ export const settings = {
   MAIL_URL: url(['smtp:', 'smtps:']).optional(),
   MAIL_FOLDER: z.string().min(1).default(join(tmpdir(), 'cheeper-mail')),
   MAIL_FROM: z.string().min(1).max(255).default('Cheeper <cheeper@localhost>'),
-  /** Behind a proxy that ends TLS: its X-Forwarded headers are believed, and cookies are Secure when it says https. */
+  /**
+   * Whose `X-Forwarded-Host`, `-Proto` and `-Port` (or `Forwarded`) the gateway believes: `true` for everybody's, which is right only if clients
+   * cannot reach the gateway but through the proxy; or the proxies' addresses and networks, separated by commas. `loopback` and
+   * `uniquelocal` (private networks) name some of them.
+   */
   TRUST_PROXY: z
-    .enum(['true', 'false'])
-    .default('false')
-    .transform((value) => value === 'true'),
-  /** Other origins whose pages may use the endpoint, separated by commas. They never get anything by cookie. */
-  ALLOWED_ORIGINS: z
     .string()
-    .default('')
-    .transform((list) =>
-      list
-        .split(',')
-        .map((origin) => origin.trim())
-        .filter(Boolean),
-    )
-    .refine((list) => list.every((o) => URL.canParse(o) && new URL(o).origin === o), 'must be origins, such as https://example.org'),
+    .default('false')
+    .transform((value) => (value === 'true' || value === 'false' ? value === 'true' : listOf(value)))
+    .refine(
+      (value) => typeof value === 'boolean' || (value.length > 0 && areNetworks(value)),
+      'must be true, false, or addresses and networks of proxies, such as 10.0.0.0/8',
+    ),
+  /**
+   * Origins under which people reach the gateway, separated by commas, beside the one that `Host` names: for a proxy that rewrites `Host` and
+   * does not forward what it was. Pages of these origins are the gateway's own.
+   */
+  PUBLIC_ORIGINS: origins(/^https?:/),
+  /** Other origins whose pages may use the endpoint, separated by commas. They never get anything by cookie. */
+  ALLOWED_ORIGINS: origins(/./),
 };
 
 type Settings = typeof settings;

@@ -64,7 +64,7 @@ const sessions = new Sessions(SIGNING_KEY!, NAMESPACE!, 1);
 /** Who is signed in, as the gateway finds out. */
 export async function viewerOf(authorization: string | null | undefined): Promise<string> {
   const viewer = authorization ? await sessions.verify(authorization.slice('Bearer '.length)) : null;
-  if (!viewer) throw new Error('nobody is signed in');
+  if (!viewer || typeof viewer === 'string') throw new Error('nobody is signed in');
 
   return viewer.authorId;
 }

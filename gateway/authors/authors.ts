@@ -10,7 +10,9 @@ import { Author, awaitAuthor, loadAuthor } from './author.js';
 export class AuthorQueries {
   @Query(() => Author, { nullable: true })
   viewer(@Ctx() context: Context, @Info() info: GraphQLResolveInfo): Promise<Author | null> | null {
-    return context.viewerId ? loadAuthor(context, context.viewerId, 0, info) : null;
+    const viewerId = context.signedInOrNobody();
+
+    return viewerId === null ? null : loadAuthor(context, viewerId, 0, info);
   }
 
   @Query(() => Author, { nullable: true })

@@ -114,7 +114,7 @@ export class CommandQueries {
   @Query(() => Command, { nullable: true, description: 'Null for what was never received, is not settled yet, or is somebody else’s.' })
   async command(@Arg('id', () => ID) id: string, @Ctx() context: Context): Promise<Command | null> {
     const known = idRule.safeParse(id);
-    const { viewerId } = context;
+    const viewerId = context.signedInOrNobody();
 
     return known.success && viewerId ? loadCommand(context, viewerId, known.data) : null;
   }

@@ -5,16 +5,12 @@ import { readTimeline, timelineShard } from '../../read-side/timelines/query.js'
 import { id as idRule } from '../../shared/rules.js';
 import { CheepConnection, cheepConnection, cheepPage, type ListedCheeps } from '../cheeps/cheep-connection.js';
 import type { Context } from '../context.js';
-import { unauthenticated } from '../errors.js';
 import { listedPage, PageArgs, pageRequest } from '../pages.js';
 import { resumeCursor } from '../resume-cursor.js';
 
 /** Whose timeline is meant: the one that is named, or the viewer's own. Null for an id that can be nobody's. @throws UNAUTHENTICATED */
-export function readerOf(authorId: string | null | undefined, { viewerId }: Context): string | null {
-  if (authorId === null || authorId === undefined) {
-    if (!viewerId) throw unauthenticated();
-    return viewerId;
-  }
+export function readerOf(authorId: string | null | undefined, context: Context): string | null {
+  if (authorId === null || authorId === undefined) return context.signedIn();
   const known = idRule.safeParse(authorId);
 
   return known.success ? known.data : null;
