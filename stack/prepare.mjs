@@ -20,11 +20,12 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
  * @param {ServerName[]} servers that have to be installed
- * @param {{ clocks?: boolean }} [wanted] `clocks`: what shifts the clocks of processes, for tests. Only if it can be had: they do without.
+ * @param {{ clocks?: boolean, tools?: Record<string, string> }} [wanted] `clocks`: what shifts the clocks of processes, for tests. Only if it can
+ *   be had: they do without. `tools`: programs that tests run, each with Debian's package of it.
  * @returns Node 24
  */
-export async function prepare(servers, { clocks = false } = {}) {
-  await Promise.all([installPackages(), installServers(servers, clocks)]);
+export async function prepare(servers, { clocks = false, tools = {} } = {}) {
+  await Promise.all([installPackages(), installServers(servers, clocks, tools)]);
 
   const bundled = join(root, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node');
   if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
@@ -68,10 +69,18 @@ function npm() {
 const FAKETIME = 'libfaketime';
 const clocksAreThere = () => readdirSync('/usr/lib').some((folder) => existsSync(`/usr/lib/${folder}/faketime/libfaketimeMT.so.1`));
 
-/** @param {ServerName[]} servers @param {boolean} clocks */
-async function installServers(servers, clocks) {
+/** @param {ServerName[]} servers @param {boolean} clocks @param {Record<string, string>} tools */
+async function installServers(servers, clocks, tools) {
   const canInstall = process.getuid?.() === 0 && findProgram('apt-get') !== undefined;
-  const missingNow = () => [...missingPackages(servers), ...(clocks && canInstall && !clocksAreThere() ? [FAKETIME] : [])];
+  const missingTools = () =>
+    Object.entries(tools)
+      .filter(([program]) => findProgram(program) === undefined)
+      .map(([, name]) => name);
+  const missingNow = () => [
+    ...missingPackages(servers),
+    ...missingTools(),
+    ...(clocks && canInstall && !clocksAreThere() ? [FAKETIME] : []),
+  ];
   const missing = missingNow();
   if (missing.length === 0) return;
   if (!canInstall) {

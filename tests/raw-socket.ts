@@ -18,6 +18,8 @@ export interface Result {
 export interface RawSocketOptions {
   protocols?: string[];
   headers?: Record<string, string>;
+  /** The certificate of the server, in PEM, if nobody else vouches for it. */
+  ca?: string | undefined;
 }
 
 const DEADLINE_MS = 60_000;
@@ -38,8 +40,8 @@ export class RawSocket {
   }
 
   /** @throws the status code of an upgrade that is refused */
-  static async open(url: string, { protocols = ['graphql-transport-ws'], headers = {} }: RawSocketOptions = {}): Promise<RawSocket> {
-    const websocket = new WebSocket(url.replace(/^http/, 'ws'), protocols, { headers });
+  static async open(url: string, { protocols = ['graphql-transport-ws'], headers = {}, ca }: RawSocketOptions = {}): Promise<RawSocket> {
+    const websocket = new WebSocket(url.replace(/^http/, 'ws'), protocols, { headers, ...(ca ? { ca } : {}) });
     const socket = new RawSocket(websocket);
     await new Promise((resolve, reject) => {
       websocket.once('open', resolve);
