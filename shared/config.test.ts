@@ -45,10 +45,29 @@ describe('settings', () => {
       MAIL_FOLDER: join(tmpdir(), 'cheeper-mail'),
       MAIL_FROM: 'Cheeper <cheeper@localhost>',
       TRUST_PROXY: false,
+      PUBLIC_ORIGINS: [],
       ALLOWED_ORIGINS: [],
     });
     const said = readConfig(['PORT', 'ALLOWED_ORIGINS'], { PORT: '80', ALLOWED_ORIGINS: ' https://a.example, http://b.example:8080 ,' });
     expect(said).toEqual({ PORT: 80, ALLOWED_ORIGINS: ['https://a.example', 'http://b.example:8080'] });
+  });
+
+  it('take origins as a browser writes them, and whose word a proxy’s is', () => {
+    const origins = readConfig(['PUBLIC_ORIGINS', 'ALLOWED_ORIGINS'], {
+      PUBLIC_ORIGINS: 'HTTPS://Example.org:443,http://[::1]:80',
+      ALLOWED_ORIGINS: 'capacitor://localhost, chrome-extension://abc',
+    });
+    expect(origins).toEqual({
+      PUBLIC_ORIGINS: ['https://example.org', 'http://[::1]'],
+      ALLOWED_ORIGINS: ['capacitor://localhost', 'chrome-extension://abc'],
+    });
+    const trusted = (TRUST_PROXY: string) => readConfig(['TRUST_PROXY'], { TRUST_PROXY }).TRUST_PROXY;
+    expect(['true', 'false', '', 'loopback, 10.0.0.0/8,2001:db8::/32'].map(trusted)).toEqual([
+      true,
+      false,
+      false,
+      ['loopback', '10.0.0.0/8', '2001:db8::/32'],
+    ]);
   });
 
   it('that are empty are not set', () => {
@@ -104,6 +123,16 @@ describe('settings', () => {
     ['READ_DEADLINE_MS', '9'],
     ['ALLOWED_ORIGINS', 'https://a.example/'],
     ['ALLOWED_ORIGINS', 'https://a.example,*'],
+    ['ALLOWED_ORIGINS', 'null'],
+    ['ALLOWED_ORIGINS', 'https://me@a.example'],
+    ['PUBLIC_ORIGINS', 'a.example'],
+    ['PUBLIC_ORIGINS', 'capacitor://localhost'],
+    ['PUBLIC_ORIGINS', 'https://a.example?x'],
+    ['TRUST_PROXY', 'yes'],
+    ['TRUST_PROXY', '1'],
+    ['TRUST_PROXY', ','],
+    ['TRUST_PROXY', '10.0.0.0/33'],
+    ['TRUST_PROXY', 'true, 10.0.0.1'],
   ])('are checked: %s is not %j', (name, value) => {
     expect(complaint([name], { [name]: value })).toMatch(new RegExp(`^Settings: ${name} `));
   });

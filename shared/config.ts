@@ -44,7 +44,8 @@ const origins = (protocols: RegExp) =>
 function areNetworks(list: string[]): boolean {
   try {
     proxyAddr.compile(list);
-    return true;
+    // A number would be an address too, and is meant as one of hops, which would tell nothing of who sends.
+    return !list.some((item) => /^\d+$/.test(item));
   } catch {
     return false;
   }
