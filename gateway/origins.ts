@@ -101,6 +101,7 @@ export class Origins {
     this.explained.add(key);
     const isIgnored = forwardedHost !== undefined && !this.trusts(request.socket.remoteAddress);
     const hints = [
+      ...(this.isAllowed(origin) ? ['It is one of ALLOWED_ORIGINS, whose pages use access tokens'] : []),
       `If people reach this gateway as ${said.origin}, set PUBLIC_ORIGINS=${said.origin}`,
       ...(isIgnored ? [`X-Forwarded-Host says ${said.forwardedHost}, and is not believed: TRUST_PROXY names the proxies that are`] : []),
     ];

@@ -21,6 +21,10 @@ const MAX_BYTES_READ_BEFORE = 16 * 1024;
 
 export const errorBody = (code: string, message: string) => ({ errors: [{ message, extensions: { code } }] });
 
+export const FORGEABLE =
+  'Any page could have made a browser send this request (CSRF). Name application/json in the header Accept, or send the header ' +
+  'graphql-require-preflight, or use POST. Pages of other origins need ALLOWED_ORIGINS.';
+
 const OVERLOADED = { errors: [overloaded().toJSON()] };
 const ALLOW = 'GET, POST';
 
@@ -71,14 +75,10 @@ export function gate({ services: { work, origins }, operations }: { services: Se
   function refusalOfGet(request: FastifyRequest): Refusal | null {
     if (kindOf(operations, request) === OperationTypeNode.MUTATION)
       return { status: 405, message: 'A mutation is sent with POST.', headers: { allow: 'POST' } };
-    if (!origins.couldBeForged(request.raw)) return null;
+    // An event stream first says what is wrong with its document, for which nothing is executed.
+    const isLeftToStream = request.routeOptions.url === STREAM_PATH;
 
-    return {
-      status: 400,
-      message:
-        'Any page could have made a browser send this request (CSRF). Name application/json in the header Accept, or send the header ' +
-        'graphql-require-preflight, or use POST. Pages of other origins need ALLOWED_ORIGINS.',
-    };
+    return isLeftToStream || !origins.couldBeForged(request.raw) ? null : { status: 400, message: FORGEABLE };
   }
 }
 

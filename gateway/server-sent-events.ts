@@ -16,7 +16,7 @@ import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
 import { fault, isRefusedWhole } from './errors.js';
 import type { OperationRequest, Operations } from './operations.js';
-import { errorBody, gate, notExecuted, refuseOtherMethods, STREAM_PATH } from './requests.js';
+import { errorBody, FORGEABLE, gate, notExecuted, refuseOtherMethods, STREAM_PATH } from './requests.js';
 import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
 import { cookiesOf, createContext, parametersOf } from './transport.js';
 
@@ -59,6 +59,8 @@ export function serveEventStreams(
   const stream = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const asked = request.method === 'GET' ? inUrl.safeParse(request.query) : inBody.safeParse(request.body);
     if (!asked.success) return reply.code(400).send(errorBody('BAD_REQUEST', 'There is no `query`, or its variables are no JSON object.'));
+    const isForgeable = request.method === 'GET' && services.origins.couldBeForged(request.raw);
+    if (isForgeable && !Array.isArray(operations.check(asked.data))) return reply.code(400).send(errorBody('BAD_REQUEST', FORGEABLE));
     let events: AsyncIterableIterator<string>;
     try {
       if (open.size >= MOST_STREAMS) throw fault('OVERLOADED', 'There are too many streams here.', { http: 503 });

@@ -99,12 +99,14 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
   });
   await app.register(fastifyCookie);
   const origins = new Origins(config, log);
-  await app.register(fastifyCors, {
-    origin: (origin, decide) => decide(null, origins.isAllowed(origin)),
-    allowedHeaders: HEADERS_OF_CLIENTS,
-    exposedHeaders: [CONSISTENCY_HEADER, 'x-request-id', 'retry-after'],
-    strictPreflight: false,
-  });
+  if (config.ALLOWED_ORIGINS.length > 0) {
+    await app.register(fastifyCors, {
+      origin: (origin, decide) => decide(null, origins.isAllowed(origin)),
+      allowedHeaders: HEADERS_OF_CLIENTS,
+      exposedHeaders: [CONSISTENCY_HEADER, 'x-request-id', 'retry-after'],
+      strictPreflight: false,
+    });
+  }
 
   // A read that Redis does not answer is told so at once: nothing waits in a queue here.
   const redisConnection = connectRedis(config.REDIS_URL, log, {

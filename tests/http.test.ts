@@ -4,13 +4,16 @@
  * The audits are the draft's own suite. They know nothing of the guard against forged requests, so each request names itself
  * as one that no page of another origin could have sent.
  */
-import { request } from 'node:http';
+import { request, type IncomingHttpHeaders } from 'node:http';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client, fetchExchange, type ClientOptions } from '@urql/core';
 import { serverAudits } from 'graphql-http';
 import { PostCheepReceiptDocument, TimelineDocument } from '../client/operations.js';
 import { newId } from '../shared/ids.js';
 import { encodeToken } from '../shared/token.js';
-import { eventually, startSystem, type System } from './system.js';
+import { eventually, PASSWORD, startSystem, type System } from './system.js';
 
 const JSON_TYPE = 'application/json';
 const GRAPHQL_TYPE = 'application/graphql-response+json';
@@ -47,6 +50,24 @@ const post = (body: unknown, headers: Record<string, string> = {}) =>
     headers: { 'content-type': JSON_TYPE, accept: GRAPHQL_TYPE, ...headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),
   });
+/** With just these headers, unlike `fetch`. */
+function send(method: string, path: string, headers: Record<string, string>, body?: Buffer) {
+  const { hostname, port } = new URL(system.url);
+
+  return new Promise<{ status: number; headers: IncomingHttpHeaders; body: string }>((resolve, reject) => {
+    const sent = request({ hostname, port, path, method, headers }, (response) => {
+      text(response).then((body) => resolve({ status: response.statusCode!, headers: response.headers, body }), reject);
+    });
+    sent.on('error', reject).end(body);
+  });
+}
+/** What comes until the connection is closed. */
+function exchange(raw: string): Promise<string> {
+  const { hostname, port } = new URL(system.url);
+  const socket = connect(Number(port), hostname, () => socket.write(raw));
+
+  return text(socket);
+}
 const bodyOf = async (response: Response) => (await response.json()) as Body;
 const typeOf = (response: Response) => response.headers.get('content-type')?.split(';')[0];
 
@@ -174,6 +195,220 @@ describe('a request that is no question', () => {
   });
 });
 
+describe('a client with its defaults', () => {
+  const urql = (options: Partial<ClientOptions> = {}) => new Client({ url: system.url, exchanges: [fetchExchange], ...options });
+
+  it('of urql asks by GET, and changes by POST', async () => {
+    const { id, client } = await system.author();
+    const methods: (string | undefined)[] = [];
+    const watched: typeof fetch = (url, init) => {
+      methods.push(init?.method);
+      return fetch(url, init);
+    };
+    const headers = { authorization: `Bearer ${client.accessToken}` };
+    const asking = urql({ fetch: watched, fetchOptions: { headers } });
+    const query = await asking.query('query ($id: ID!) { author(id: $id) { id } viewer { id } }', { id }).toPromise();
+    expect([query.error, query.data]).toEqual([undefined, { author: { id }, viewer: { id } }]);
+    const mutation = await asking.mutation('mutation { postCheep(input: { message: "by urql" }) { status } }', {}).toPromise();
+    expect([mutation.error, mutation.data]).toEqual([undefined, { postCheep: { status: 'COMMITTED' } }]);
+    expect(methods).toEqual(['GET', 'POST']);
+  });
+
+  it('of urql subscribes over HTTP, where it is told to', async () => {
+    const { client } = await system.author();
+    const { postCheep } = await client.request(PostCheepReceiptDocument, { input: { message: 'hello' } });
+    const headers = { authorization: `Bearer ${client.accessToken}` };
+    const { error, data } = await urql({ fetchSubscriptions: true, fetchOptions: { headers } })
+      .subscription('subscription ($id: ID!) { command(id: $id) { name } }', { id: postCheep.commandId })
+      .toPromise();
+    expect([error, data]).toEqual([undefined, { command: { name: 'PostCheep' } }]);
+  });
+});
+
+describe('a request by GET', () => {
+  const get = async (headers: Record<string, string>, query = '{ __typename }') => {
+    const response = await send('GET', `/graphql?query=${encodeURIComponent(query)}`, headers);
+    return response.status;
+  };
+
+  it('is answered if no page of a stranger can have sent it, and never kept by caches', async () => {
+    for (const headers of [
+      { accept: JSON_TYPE },
+      { accept: 'Application/JSON;q=0.5' },
+      { accept: '*/*', 'sec-fetch-site': 'same-origin' },
+      { accept: '*/*', 'sec-fetch-site': 'cross-site', origin: FRIEND },
+      { accept: '*/*', 'graphql-require-preflight': '1' },
+    ] as Record<string, string>[])
+      expect({ headers, status: await get(headers) }).toEqual({ headers, status: 200 });
+    const kept = await send('GET', '/graphql?query={__typename}', { accept: JSON_TYPE });
+    expect(kept.headers['cache-control']).toBe('no-store');
+  });
+
+  it('is refused at both paths if one could have', async () => {
+    for (const headers of [
+      { accept: '*/*' },
+      { accept: JSON_TYPE, 'sec-fetch-site': 'cross-site' },
+      { accept: JSON_TYPE, 'sec-fetch-site': 'same-site' },
+      { accept: JSON_TYPE, origin: 'https://stranger.example' },
+      { accept: 'text/event-stream', origin: 'null' },
+    ] as Record<string, string>[]) {
+      for (const path of ['/graphql', '/graphql/stream']) {
+        const { status, body } = await send('GET', `${path}?query={__typename}`, headers);
+        expect({ path, headers, status }).toEqual({ path, headers, status: 400 });
+        expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
+      }
+    }
+  });
+
+  it('changes nothing, whatever it says', async () => {
+    for (const headers of [
+      { accept: JSON_TYPE },
+      { accept: '*/*' },
+      { accept: 'text/event-stream' },
+      { accept: JSON_TYPE, 'sec-fetch-site': 'same-origin' },
+    ] as Record<string, string>[])
+      expect(await get(headers, 'mutation { logOut }')).toBe(405);
+  });
+
+  it('that somebody has typed in without a question gets the IDE', async () => {
+    const navigation = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'sec-fetch-site': 'cross-site' };
+    const { status, headers, body } = await send('GET', '/graphql', navigation);
+    expect([status, headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
+    expect(body).toContain('<title>Cheeper</title>');
+  });
+});
+
+describe('a body', () => {
+  const bytes = (text: string, encoding: BufferEncoding) => Buffer.from(text, encoding);
+  const question = '{"query":"{ __typename }"}';
+  const as = async (contentType: string, body: Buffer = bytes(question, 'utf8'), headers: Record<string, string> = {}) => {
+    const statuses = await Promise.all(
+      ['/graphql', '/graphql/stream'].map(
+        async (path) => (await send('POST', path, { 'content-type': contentType, ...headers }, body)).status,
+      ),
+    );
+    expect(new Set(statuses).size).toBe(1);
+
+    return statuses[0];
+  };
+
+  it.each([
+    'application/json',
+    'Application/JSON; Charset=UTF-8',
+    'application/json;charset="utf-8"',
+    'application/json ; charset=utf8',
+    'application/json; profile="a;charset=latin1"',
+  ])('of the type %s is read', async (contentType) => {
+    expect(await as(contentType)).toBe(200);
+  });
+
+  it.each([
+    'application/json; charset=iso-8859-1',
+    'application/json;charset="UTF-16"',
+    'application/json; Charset=us-ascii',
+    'text/json',
+    'application/json, text/plain',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'x',
+  ])('of the type %s is 415', async (contentType) => {
+    expect(await as(contentType)).toBe(415);
+  });
+
+  it('that is compressed is 415, and one that is not UTF-8 is 400, not something else than what was meant', async () => {
+    for (const encoding of ['gzip', 'GZIP', 'identity, br', 'deflate'])
+      expect(await as(JSON_TYPE, undefined, { 'content-encoding': encoding })).toBe(415);
+    expect(await as(JSON_TYPE, undefined, { 'content-encoding': 'identity' })).toBe(200);
+    expect(await as(JSON_TYPE, bytes('{"query":"{ __typename } # é"}', 'latin1'))).toBe(400);
+    expect(await as(JSON_TYPE, bytes(question, 'utf16le'))).toBe(400);
+  });
+});
+
+describe('a request in an unusual form', () => {
+  it('is understood, as HTTP has it', async () => {
+    const json = { 'content-type': JSON_TYPE };
+    const body = Buffer.from('{"query":"{ __typename }"}');
+    for (const path of ['/graphql/', '/graphql/stream/', 'http://example.org/graphql']) {
+      const { status } = await send('POST', path, json, body);
+      expect({ path, status }).toEqual({ path, status: 200 });
+    }
+    const old = `POST /graphql HTTP/1.0\r\nContent-Type: ${JSON_TYPE}\r\nContent-Length: ${body.length}\r\n\r\n${body.toString()}`;
+    expect(await exchange(old)).toMatch(/^HTTP\/1.1 200 [^]*"__typename":"Query"/);
+    expect((await send('OPTIONS', '/graphql', {})).headers.allow).toBe('GET, POST');
+    for (const path of ['/graphql', '/graphql/stream']) {
+      const { status, headers } = await send('HEAD', path, {});
+      expect([status, headers.allow]).toEqual([405, 'GET, POST']);
+    }
+  });
+
+  it.each(['http://[/graphql', 'http:///graphql', '//graphql'])('and its target %s is no bug', async (path) => {
+    const { status } = await send('POST', path, { 'content-type': JSON_TYPE }, Buffer.from('{"query":"{ __typename }"}'));
+    expect(status).toBeLessThan(500);
+  });
+
+  it('whose answer its client would not take is not executed', async () => {
+    const { id, client } = await system.author();
+    const query = 'mutation { postCheep(input: { message: "unwanted" }) { status } }';
+    for (const accept of ['text/html', 'multipart/mixed', 'application/json;q=0', 'image/*'])
+      expect((await post({ query }, { accept, authorization: `Bearer ${client.accessToken}` })).status).toBe(406);
+    await client.request(PostCheepReceiptDocument, { input: { message: 'wanted' } });
+    expect(await system.sql('SELECT message FROM cheeps WHERE author_id = ?', [id])).toEqual([{ message: 'wanted' }]);
+  });
+
+  it('is answered in JSON where its operation ends, and as a stream where it does not, if the client takes both', async () => {
+    const { id } = await system.author();
+    const subscription = `subscription { timeline(authorId: "${id}") { __typename } }`;
+    for (const accept of [`${JSON_TYPE}, text/event-stream`, `TEXT/EVENT-STREAM, ${GRAPHQL_TYPE};q=0.1`, 'text/event-stream, */*;q=0.1']) {
+      const finite = await post({ query: '{ __typename }' }, { accept });
+      expect([accept, finite.status, typeOf(finite)]).toEqual([accept, 200, expect.stringContaining('json')]);
+      const stream = await post({ query: subscription }, { accept });
+      expect([accept, stream.status, typeOf(stream)]).toEqual([accept, 200, 'text/event-stream']);
+      await stream.body!.cancel();
+    }
+    expect((await post({ query: subscription }, { accept: `text/event-stream;q=0, ${JSON_TYPE}` })).status).toBe(400);
+  });
+
+  it('repeats a header, which is then a list', async () => {
+    const ask = async (headers: Record<string, string>) => (await post({ query: '{ __typename }' }, headers)).status;
+    expect(await ask({ 'x-cheeper-read': 'stale-ok, STALE-OK', 'x-cheeper-wait-ms': '10, 20' })).toBe(200);
+    for (const headers of [
+      { 'x-cheeper-read': 'strict, stale-ok' },
+      { 'x-cheeper-read': 'x' },
+      { 'x-cheeper-wait-ms': '10, x' },
+      { 'x-cheeper-wait-ms': '0x10' },
+    ] as Record<string, string>[])
+      expect({ headers, status: await ask(headers) }).toEqual({ headers, status: 400 });
+  });
+});
+
+describe('a batch', () => {
+  const logIn = (username: string) =>
+    `mutation { logIn(input: { usernameOrEmail: "${username}", password: "${PASSWORD}" }) { author { username } } }`;
+  const sessionAfter = async (...queries: string[]) => {
+    const response = await post(queries.map((query) => ({ query })));
+    expect(response.status).toBe(200);
+    const [cookie, ...more] = response.headers.getSetCookie().filter((line) => line.startsWith('cheeper_session='));
+    expect(more).toEqual([]);
+    const [, token] = /^cheeper_session=([^;]*)/.exec(cookie!)!;
+    if (token === '') return null;
+    const viewer = await post({ query: '{ viewer { username } }' }, { cookie: `cheeper_session=${token}` });
+
+    return ((await viewer.json()) as { data: { viewer: { username: string } } }).data.viewer.username;
+  };
+
+  it('of sign-ins leaves the session of the last of them in order, whichever ends last', async () => {
+    const [one, other] = [await system.author(), await system.author()];
+    const [first, second] = [one.username, other.username];
+    expect(await sessionAfter(logIn(first), logIn(second))).toBe(second);
+    expect(await sessionAfter(logIn(second), logIn(first))).toBe(first);
+    // A log-out is done sooner than any sign-in.
+    expect(await sessionAfter(logIn(first), 'mutation { logOut }')).toBeNull();
+    expect(await sessionAfter('mutation { logOut }', logIn(first))).toBe(first);
+    expect(await sessionAfter(logIn(first), logIn('nobody'), '{ __typename }')).toBe(first);
+  });
+});
+
 describe('a page', () => {
   const lists = {
     timeline: (args: string) => `{ page: timeline(authorId: "${newId()}", ${args}) { resumeCursor } }`,
@@ -245,13 +480,25 @@ describe('every answer', () => {
     const welcome = await preflight(FRIEND);
     expect(welcome.headers.get('access-control-allow-origin')).toBe(FRIEND);
     expect(welcome.headers.get('access-control-allow-headers')).toContain('x-cheeper-consistency');
+    for (const name of [
+      'apollographql-client-name',
+      'apollographql-client-version',
+      'x-apollo-operation-name',
+      'graphql-require-preflight',
+    ])
+      expect(welcome.headers.get('access-control-allow-headers')).toContain(name);
+    for (const name of ['apollo-require-preflight', 'traceparent', 'last-event-id', 'authorization'])
+      expect(welcome.headers.get('access-control-allow-headers')).toContain(name);
+    // It could say that it is one of ours.
+    expect(welcome.headers.get('access-control-allow-headers')).not.toContain('forwarded');
     // Nothing by cookie.
     expect(welcome.headers.get('access-control-allow-credentials')).toBeNull();
     expect((await preflight('https://stranger.example')).headers.get('access-control-allow-origin')).toBeNull();
 
     const answer = await post({ query: '{ __typename }' }, { origin: FRIEND });
     expect(answer.headers.get('access-control-allow-origin')).toBe(FRIEND);
-    expect(answer.headers.get('access-control-expose-headers')).toContain('x-cheeper-consistency');
+    for (const name of ['x-cheeper-consistency', 'retry-after', 'x-request-id'])
+      expect(answer.headers.get('access-control-expose-headers')).toContain(name);
   });
 });
 

@@ -249,6 +249,132 @@ describe('an identity', () => {
     expect(await viewer({ authorization })).toEqual(refused);
   });
 
+  describe('of an access token that has expired, or is none', () => {
+    const PUBLIC =
+      'query ($id: ID!) { author(id: $id) { id email isFollowedByViewer } viewer { id } timeline(authorId: $id) { resumeCursor } }';
+    const expired = (id: string) =>
+      new SignJWT()
+        .setProtectedHeader({ alg: 'HS256' })
+        .setSubject(id)
+        .setIssuer(system.namespace)
+        .setIssuedAt()
+        .setExpirationTime('-1s')
+        .sign(Buffer.from(SIGNING_KEY));
+    const ask = async (body: object, headers: Record<string, string>, path = '') => {
+      const response = await fetch(`${system.url}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+      });
+      const text = await response.text();
+
+      return { status: response.status, headers: response.headers, text, ...(text.startsWith('{') ? (JSON.parse(text) as Answer) : {}) };
+    };
+    interface Answer {
+      data?: Record<string, unknown> | null;
+      errors?: { message: string; path?: string[]; extensions: { code: string } }[];
+      extensions?: { authentication?: { code: string; message: string } };
+    }
+
+    it('keeps nobody from signing in or up, which says so', async () => {
+      const { id, username } = await system.author();
+      for (const [token, code] of [[await expired(id), 'TOKEN_EXPIRED'] as const, ['nonsense', 'TOKEN_INVALID'] as const]) {
+        const authorization = `Bearer ${token}`;
+        const logIn = await system
+          .client()
+          .ask(LogInDocument, { input: { usernameOrEmail: username, password: PASSWORD } }, { authorization });
+        expect(logIn).toMatchObject({ status: 200, errors: [], data: { logIn: { author: { id }, session: expect.anything() } } });
+        expect(logIn.extensions).toMatchObject({ authentication: { code, message: expect.any(String) } });
+        expect(cookieOf(logIn.headers, 'cheeper_session')).not.toBeNull();
+        const signUp = await system.client().ask(SignUpDocument, { input: somebody() }, { authorization });
+        expect(signUp).toMatchObject({ status: 200, errors: [], data: { signUp: { status: 'COMMITTED', session: expect.anything() } } });
+        expect(signUp.extensions).toMatchObject({ authentication: { code } });
+      }
+    });
+
+    it('reads what is public, and is refused, with the reason, only what is somebody’s', async () => {
+      const { id } = await system.author();
+      const authorization = `Bearer ${await expired(id)}`;
+      const { status, data, errors, extensions } = await ask({ query: PUBLIC, variables: { id } }, { authorization });
+      expect([status, data]).toEqual([
+        200,
+        { author: { id, email: null, isFollowedByViewer: null }, viewer: null, timeline: { resumeCursor: expect.any(String) } },
+      ]);
+      expect(errors).toMatchObject([
+        { path: ['viewer'], message: expect.stringContaining('has expired'), extensions: { code: 'UNAUTHENTICATED' } },
+      ]);
+      expect(extensions).toMatchObject({ authentication: { code: 'TOKEN_EXPIRED' } });
+      // Null would say that the command was never received.
+      const command = await ask({ query: `{ __typename command(id: "${newId()}") { id } }` }, { authorization });
+      expect(command).toMatchObject({ status: 200, data: { command: null }, errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] });
+      // One that is good is not spoken of.
+      expect((await ask({ query: '{ __typename }' }, {})).extensions).not.toHaveProperty('authentication');
+    });
+
+    it('is 401 where it leaves nothing to answer', async () => {
+      const { id } = await system.author();
+      const authorization = `Bearer ${await expired(id)}`;
+      for (const accept of ['application/json', 'application/graphql-response+json']) {
+        for (const query of [
+          '{ viewer { id } }',
+          '{ a: viewer { id } b: viewer { id } }',
+          'mutation { postCheep(input: { message: "x" }) { status } }',
+        ]) {
+          const answer = await ask({ query }, { authorization, accept });
+          expect(answer.status).toBe(401);
+          expect(new Set(answer.errors?.map(({ extensions: { code } }) => code))).toEqual(new Set(['UNAUTHENTICATED']));
+          expect(answer).not.toHaveProperty('data');
+        }
+      }
+      // What a document does not parse for is not the token's fault.
+      expect(await ask({ query: '{' }, { authorization })).toMatchObject({
+        status: 200,
+        errors: [{ extensions: { code: 'GRAPHQL_PARSE_FAILED' } }],
+      });
+    });
+
+    it('does the same over an event stream', async () => {
+      const { id } = await system.author();
+      const headers = { authorization: `Bearer ${await expired(id)}`, accept: 'text/event-stream' };
+      const own = 'subscription { timeline { __typename } }';
+      expect(await ask({ query: own }, headers, '/stream')).toMatchObject({
+        status: 401,
+        errors: [{ extensions: { code: 'UNAUTHENTICATED' } }],
+      });
+      const query = await ask({ query: `{ author(id: "${id}") { id } }` }, headers, '/stream');
+      expect(query.status).toBe(200);
+      const [, json] = /^data: (.*)$/m.exec(query.text)!;
+      expect(JSON.parse(json!)).toMatchObject({
+        data: { author: { id } },
+        extensions: { consistency: { token: expect.any(String) }, authentication: { code: 'TOKEN_EXPIRED' } },
+      });
+    });
+  });
+
+  it('is nobody’s with an empty header, and that of the cookie beside a header of another scheme, which is a proxy’s', async () => {
+    const { id, client } = await system.author();
+    const cookie = `cheeper_session=${client.accessToken}`;
+    for (const authorization of ['', ' ']) {
+      expect(await viewer({ authorization })).toEqual(nobody);
+      expect(await viewer({ authorization, cookie })).toMatchObject({ id });
+    }
+    expect(await viewer({ authorization: 'Basic eDp5', cookie })).toMatchObject({ id });
+    expect(await viewer({ authorization: 'Bearer x', cookie })).toEqual(refused);
+    expect(await viewer({ authorization: `BEARER \t ${client.accessToken}` })).toMatchObject({ id });
+  });
+
+  it('is found in a cookie, as the grammar has it', async () => {
+    const [{ id, client }, other] = [await system.author(), await system.author()];
+    const token = client.accessToken!;
+    for (const cookie of [
+      `cheeper_session="${token}"`,
+      `a="b c" ; cheeper_session=${token};`,
+      `cheeper_session=${token}; cheeper_session=${other.client.accessToken}`,
+    ])
+      expect({ cookie, ...(await viewer({ cookie })) }).toMatchObject({ cookie, id });
+    expect(await viewer({ cookie: `x_cheeper_session=${token}; CHEEPER_SESSION=${token}` })).toEqual(nobody);
+  });
+
   it('is forgotten by the browser after logOut', async () => {
     const { client } = await system.author();
     const cookie = `cheeper_session=${client.accessToken}`;

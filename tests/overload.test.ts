@@ -69,6 +69,52 @@ const commandsRun = async () =>
     (await system.sql<{ id: string }>(`SELECT JSON_UNQUOTE(JSON_EXTRACT(body, '$.commandId')) AS id FROM journal`)).map(({ id }) => id),
   );
 
+describe('thousands of queries at once', () => {
+  const QUERIES = 4_000;
+  const query = print(CheepMessageDocument);
+  /** What urql names. */
+  const URQL = 'application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed';
+  const variables = { id: newId() };
+  const byPost = (accept: string, path = '') =>
+    fetch(`${system.url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept },
+      body: JSON.stringify({ query, variables }),
+    });
+  const byGet = (accept: string, path = '') =>
+    fetch(`${system.url}${path}?${new URLSearchParams({ query, variables: JSON.stringify(variables) }).toString()}`, {
+      headers: { accept },
+    });
+
+  it.each([
+    { what: 'that name event streams beside JSON', ask: () => byPost(URQL) },
+    { what: 'that do so by GET', ask: () => byGet(URQL) },
+    { what: 'that want event streams', ask: () => byPost('text/event-stream', '/stream') },
+  ])('$what are answered or refused, and a subscription among them begins', async ({ ask }) => {
+    const flood = Promise.all(
+      Array.from({ length: QUERIES }, async () => {
+        const response = await ask();
+        await response.text();
+        return `${response.status} ${response.headers.get('retry-after')}`;
+      }),
+    );
+    const { id } = authors[0]!;
+    const live = JSON.stringify({ query: 'subscription ($id: ID!) { timeline(authorId: $id) { __typename } }', variables: { id } });
+    const subscriptions = await Promise.all(
+      [URQL, 'text/event-stream'].map((accept) =>
+        fetch(system.url, { method: 'POST', headers: { 'content-type': 'application/json', accept }, body: live }),
+      ),
+    );
+    for (const subscription of subscriptions) {
+      expect([subscription.status, subscription.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8']);
+      await subscription.body!.cancel();
+    }
+    const counts = Object.groupBy(await flood, (answer) => answer);
+    expect(Object.keys(counts).sort()).toEqual(['200 null', '503 1']);
+    expect(counts['200 null']!.length).toBeGreaterThan(100);
+  });
+});
+
 describe('thousands of mutations at once', () => {
   it('while nobody runs them, are accepted or refused in bounded time; those and only those that were accepted are run', async () => {
     const [writeSide] = system.writeSides;
