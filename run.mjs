@@ -12,27 +12,20 @@
  * No dependencies, since it runs before there are any, and in what Node 20 understands.
  */
 import { randomBytes } from 'node:crypto';
-import {
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { get } from 'node:http';
+import { isIP } from 'node:net';
 import { constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { addressesOfLocalhost, reachable } from './stack/address.mjs';
 import { Child, describe, isStopping, launch, must, stopAll } from './stack/children.mjs';
+import { dataFolder, isAlive, removeAbandonedFolders, temporaryFolder, temporaryRoot } from './stack/folders.mjs';
 import { tryLock } from './stack/lock.mjs';
 import { Restarts } from './stack/restarts.mjs';
 import { prepare } from './stack/prepare.mjs';
-import { becomesFree, freePort, isAlive, removeAbandonedFolders, serverNames, startStack, temporaryFolder } from './stack/stack.mjs';
+import { becomesFree, freePort, serverNames, startStack } from './stack/stack.mjs';
 import { complain, Failure, say, seconds } from './stack/tell.mjs';
 
 /**
@@ -91,10 +84,11 @@ const commands = {
 /** @returns {Promise<number>} */
 async function start() {
   const { port, host, dataDir, urls } = settings();
-  const address = `http://${host}:${port}/graphql`;
+  const { inUrl } = reachable(host, await addressesOfLocalhost());
+  const address = `http://${inUrl}:${port}/graphql`;
   await claim(dataDir, address);
   rmSync(whereFile(dataDir), { force: true }); // that of the last start
-  if (!(await becomesFree(port))) throw new Failure(`Port ${port} is taken. Another one can be given in PORT.`);
+  await expectOpen(host, port);
 
   const ours = serverNames.filter((name) => urls[name] === undefined);
   const node = await prepare(ours);
@@ -104,17 +98,29 @@ async function start() {
   say(
     'Cheeper is ready.',
     `  GraphQL    ${address}`,
-    `  WebSocket  ws://${host}:${port}/graphql`,
-    `  IDE        http://${host}:${port}/`,
+    `  WebSocket  ws://${inUrl}:${port}/graphql`,
+    `  IDE        http://${inUrl}:${port}/`,
     ...services.map((name) => `  health     ${health[name]}/readyz (${name})`),
     // Those that were given may hold a password; ours have none.
     ...ours.map((name) => `  ${name.padEnd(9)}  ${{ mysql: env.MYSQL_URL, nats: env.NATS_URL, redis: env.REDIS_URL }[name]}`),
     // A mail server's URL may hold a password too.
-    `  mail       ${process.env['MAIL_URL'] ? 'to the server in MAIL_URL' : `one file each in ${env.MAIL_FOLDER}`}`,
+    `  mail       ${given('MAIL_URL') ? 'to the server in MAIL_URL' : `one file each in ${env.MAIL_FOLDER}`}`,
     `  data       ${dataDir}, logs in ${join(dataDir, 'logs')}`,
   );
 
   return failed;
+}
+
+/** @param {string} host @param {number} port */
+async function expectOpen(host, port) {
+  const isAny = reachable(host, []).host !== host;
+  // Somebody who listens at one address only would get what is meant for us, where we listen at all.
+  const error = (await becomesFree(port, host)) ?? (isAny ? await becomesFree(port) : undefined);
+  if (error === undefined) return;
+  const { code } = error;
+  if (code === 'EADDRINUSE') throw new Failure(`Port ${port} is taken. Another one can be given in PORT.`);
+  if (code === 'EACCES') throw new Failure(`Port ${port} may not be opened by this user. Another one can be given in PORT.`);
+  throw new Failure(`HOST is ${host}, which is no address of this machine (${code}).`);
 }
 
 async function test() {
@@ -205,9 +211,9 @@ async function generate() {
  * @param {'demo' | 'bench'} name
  */
 async function drive(name) {
-  const given = process.env['CHEEPER_URL'];
-  const node = await prepare(given ? [] : serverNames);
-  const { env, failed } = given ? { env: process.env, failed: new Promise(() => {}) } : await startThrowAway(node);
+  const other = url('CHEEPER_URL', /^https?:\/\/\S+$/, 'http://localhost:4000');
+  const node = await prepare(other ? [] : serverNames);
+  const { env, failed } = other ? { env: process.env, failed: new Promise(() => {}) } : await startThrowAway(node);
   const args = ['--import', '@swc-node/register/esm-register', `${name}/main.ts`, ...process.argv.slice(3)];
   const child = launch(name, node, args, { cwd: root, env, terminal: true });
 
@@ -224,7 +230,7 @@ async function cheeper() {
   const args = process.argv.slice(3);
   const isHelp = args.length === 0 || args.includes('--help') || args.includes('-h');
   const node = await prepare([]);
-  const where = process.env['MYSQL_URL'] || isHelp ? {} : await whereItIs(args);
+  const where = given('MYSQL_URL') || isHelp ? {} : await whereItIs(args);
   const child = launch('cheeper', node, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, ...where },
@@ -276,18 +282,20 @@ async function startSystem({ node, dataDir, host, port, urls }) {
 
   await must('migrations', node, [...typescript, 'write-side/migrate.ts'], { cwd: root, env, logFile: logFile('migrations') });
 
+  const localhost = await addressesOfLocalhost();
   /** @type {Record<string, string>} */
   const health = {};
   const startService = async (/** @type {string} */ name) => {
     const healthPort = name === 'gateway' ? port : await freePort();
-    const ports = name === 'gateway' ? { PORT: String(port) } : { HEALTH_PORT: String(healthPort) };
-    const address = `http://${name === 'gateway' ? host : 'localhost'}:${healthPort}`;
-    health[name] = address;
+    const ports = name === 'gateway' ? { HOST: host, PORT: String(port) } : { HEALTH_PORT: String(healthPort) };
+    // All but the gateway listen at every address.
+    const at = reachable(name === 'gateway' ? host : '0.0.0.0', localhost);
+    health[name] = `http://${at.inUrl}:${healthPort}`;
     const begin = () =>
       launch(name, node, [...typescript, `${name}/main.ts`], { cwd: root, env: { ...env, ...ports }, logFile: logFile(name) });
     const lastLines = (/** @type {Child} */ service) => `The last lines of ${logFile(name)}:\n${service.tail()}`;
     let service = begin();
-    const startedOnce = ready(service, `${address}/readyz`);
+    const startedOnce = ready(service, at.host, healthPort);
     const ended = service.exit.then((exit) => {
       throw new Failure(`${name} did not start (${describe(exit)}). ${lastLines(service)}`);
     });
@@ -336,26 +344,23 @@ async function startThrowAway(node) {
   throwAway.push(dataDir);
   const port = await freePort();
   say('Starting a throw-away system …');
-  const { env, failed } = await startSystem({ node, dataDir, host: 'localhost', port, urls: {} });
+  const { env, failed } = await startSystem({ node, dataDir, host: '127.0.0.1', port, urls: {} });
 
   return { env: { ...env, CHEEPER_URL: `http://127.0.0.1:${port}` }, failed };
 }
 
 /**
  * @param {Child} service
- * @param {string} url
+ * @param {string} host
+ * @param {number} port
  */
-async function ready(service, url) {
+async function ready(service, host, port) {
   const deadline = Date.now() + readyMs;
   let answer = 'it does not answer';
   for (;;) {
-    try {
-      const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
-      if (response.ok) return;
-      answer = `${response.status} ${await response.text()}`;
-    } catch {
-      // It does not listen yet.
-    }
+    const { status, text } = await ask(host, port, '/readyz').catch(() => ({ status: 0, text: '' })); // it does not listen yet
+    if (status === 200) return;
+    if (status > 0) answer = `${status} ${text}`;
     if (Date.now() > deadline) {
       throw new Failure(`${service.name} is not ready after ${readyMs / 1000} s: ${answer}\nThe last lines of its log:\n${service.tail()}`);
     }
@@ -363,46 +368,80 @@ async function ready(service, url) {
   }
 }
 
+/**
+ * Not by `fetch`: there are addresses that no URL of its kind can have.
+ *
+ * @param {string} host
+ * @param {number} port
+ * @param {string} path
+ * @returns {Promise<{ status: number, text: string }>}
+ */
+const ask = (host, port, path) =>
+  new Promise((resolve, reject) => {
+    const request = get({ host, port, path, agent: false, timeout: 5000 }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (data) => (text += data));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on('error', reject);
+    });
+    request.on('timeout', () => request.destroy(new Error('it does not answer in time')));
+    request.on('error', reject);
+  });
+
 // ---- Settings and the data folder
 
 function settings() {
-  const { PORT, HOST, CHEEPER_DATA, MYSQL_URL, NATS_URL, REDIS_URL } = process.env;
-  const port = Number(PORT || 4000);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Failure(`PORT must be a number from 1 to 65535, not ${PORT}.`);
+  const { CHEEPER_DATA } = process.env;
+  const text = given('PORT') ?? '4000';
+  const port = /^\d+$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65535) throw new Failure(`PORT must be a number from 1 to 65535, not ${JSON.stringify(text)}.`);
+  const host = (given('HOST') ?? '0.0.0.0').replace(/^\[(.*)\]$/, '$1');
+  if (!isIP(host) && /[\s:/[\]]/.test(host))
+    throw new Failure(`HOST must be an address or a name, without a port, not ${JSON.stringify(host)}.`);
+  url('MAIL_URL', /^smtps?:\/\/[^/\s]+\S*$/, 'smtp://user:password@host:587');
 
   return {
     port,
-    host: !HOST || HOST === '0.0.0.0' || HOST === '::' ? 'localhost' : HOST,
-    dataDir: dataFolder(resolve(CHEEPER_DATA || join(root, 'data'))),
+    host,
     urls: {
-      mysql: url('MYSQL_URL', MYSQL_URL, /^mysql:\/\/[^/\s]+\/[^/\s]+$/, 'mysql://user:password@host:3306/database'),
-      nats: url('NATS_URL', NATS_URL, /^(nats|tls):\/\/\S+$/, 'nats://host:4222'),
-      redis: url('REDIS_URL', REDIS_URL, /^rediss?:\/\/\S+$/, 'redis://host:6379'),
+      mysql: url('MYSQL_URL', /^mysql:\/\/[^/\s]+\/[^/\s]+$/, 'mysql://user:password@host:3306/database'),
+      nats: url('NATS_URL', /^(nats|tls):\/\/\S+$/, 'nats://host:4222'),
+      redis: url('REDIS_URL', /^rediss?:\/\/[^/\s]+\S*$/, 'redis://host:6379'),
     },
+    // Last: it is made.
+    dataDir: dataFolder('CHEEPER_DATA', CHEEPER_DATA || join(root, 'data')),
   };
 }
 
+/** What is read from a file ends with the end of a line. What is empty is not set. @param {string} name */
+const given = (name) => process.env[name]?.trim() || undefined;
+
 /**
+ * It is not repeated when it is wrong: there may be a password in it.
+ *
  * @param {string} name
- * @param {string | undefined} value
  * @param {RegExp} shape
  * @param {string} example
  */
-function url(name, value, shape, example) {
-  if (!value) return undefined;
-  if (!shape.test(value)) throw new Failure(`${name} must look like ${example}.`);
+function url(name, shape, example) {
+  const value = given(name);
+  if (value === undefined) return undefined;
+  const wellFormed = shape.test(value) && value.split(',').every((one) => isDecodable(one.includes('://') ? one : `nats://${one}`));
+  if (!wellFormed) throw new Failure(`${name} must look like ${example}; a %, / or # in a password is written %25, %2F or %23.`);
 
   return value;
 }
 
-/** @param {string} path */
-function dataFolder(path) {
+/** @param {string} text */
+function isDecodable(text) {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const { hostname, username, password, pathname, port } = new URL(text);
+    [hostname, username, password, pathname].forEach(decodeURIComponent);
 
-    return realpathSync(path);
-  } catch (error) {
-    throw new Failure(`CHEEPER_DATA, ${path}, can't be a folder: ${/** @type {Error} */ (error).message}.`);
+    return hostname !== '' && port !== '0';
+  } catch {
+    return false;
   }
 }
 
@@ -415,12 +454,16 @@ function dataFolder(path) {
  */
 async function claim(dataDir, address) {
   const file = join(dataDir, 'running');
-  const fd = openSync(file, 'a+', 0o600);
-  if (await tryLock(fd)) {
-    ftruncateSync(fd);
-    writeSync(fd, `pid ${process.pid}, ${address}`);
+  try {
+    const fd = openSync(file, 'a+', 0o600);
+    if (await tryLock(fd)) {
+      ftruncateSync(fd);
+      writeSync(fd, `pid ${process.pid}, ${address}`);
 
-    return;
+      return;
+    }
+  } catch (error) {
+    throw new Failure(`CHEEPER_DATA, ${dataDir}, can't be written: ${/** @type {Error} */ (error).message}.`);
   }
 
   let holder = readFileSync(file, 'utf8');
@@ -511,6 +554,13 @@ function endWithParent() {
   setInterval(() => process.ppid !== parent && end(1), echoMs).unref();
 }
 
+/** What the system refuses (a folder, a disk that is full) is told in a line, too. @param {unknown} error */
+function told(error) {
+  const { message, stack, syscall } = /** @type {NodeJS.ErrnoException} */ (error);
+
+  return error instanceof Failure || syscall !== undefined ? message : String(stack);
+}
+
 async function main() {
   const command = Object.entries(commands).find(([name]) => name === process.argv[2])?.[1];
   if (command === undefined) {
@@ -518,14 +568,15 @@ async function main() {
     process.exit(2);
   }
 
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // the terminal may go before us
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // who reads may go before us, and the services go on
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, onSignal);
   if (process.env['npm_lifecycle_event'] !== undefined) endWithParent();
 
   try {
+    process.env['TMPDIR'] = temporaryRoot();
     end(await command());
   } catch (error) {
-    if (!isStopping()) complain(error instanceof Failure ? error.message : String(/** @type {Error} */ (error).stack));
+    if (!isStopping()) complain(told(error));
     end(1);
   }
 }

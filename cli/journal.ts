@@ -11,6 +11,7 @@ import { migrate } from '../write-side/migrate.js';
 import { exists } from './backup.js';
 import { FORMAT, importJournal, type JournalHeader } from './import.js';
 import { progress, writeWhole } from './lines.js';
+import { expectReaderGone } from './output.js';
 import { describe, withMysql } from './servers.js';
 import { atMost, OperatorError, parseArguments, table, UsageError, wholeNumber, type Subcommand } from './subcommand.js';
 import { keepOthersAway, standingOf } from './truth.js';
@@ -223,9 +224,7 @@ async function exportJournal(connection: Connection, file: string): Promise<Jour
     if (position !== header.position) throw new OperatorError(`The journal ends at ${position}, and its head is at ${header.position}.`);
   }
   if (file === '-') {
-    await pipeline(lines, process.stdout, { end: false }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
+    await pipeline(lines, process.stdout, { end: false }).catch(expectReaderGone);
   } else {
     await writeWhole(file, lines);
   }

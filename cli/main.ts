@@ -2,7 +2,8 @@
  * The operator's command. From a checkout `npm run cheeper -- SUBCOMMAND …`, which finds the system that `npm start` runs; else
  * `node dist/cli/main.js SUBCOMMAND …` with the settings of the services in the environment.
  *
- * Exit codes: 0 done, 1 it could not be done, 2 it was called in a wrong way. Answers go to stdout, all else to stderr.
+ * Exit codes: 0 done, 1 it could not be done, 2 it was called in a wrong way. Answers go to stdout, all else to stderr. A reader that
+ * goes away changes none of these.
  */
 import { ConfigError } from '../shared/config.js';
 import { backup, restore } from './backup.js';
@@ -10,6 +11,7 @@ import { epoch } from './epoch.js';
 import { history } from './history.js';
 import { parked } from './parked.js';
 import { journal } from './journal.js';
+import { expectWritten, watchOutput } from './output.js';
 import { lanes, pause, resume, step } from './pause.js';
 import { projections } from './projections.js';
 import { status } from './status.js';
@@ -54,11 +56,12 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-// Whoever reads may have seen enough, as `head` has.
-process.stdout.on('error', () => undefined);
+watchOutput();
 
 try {
   await main(process.argv.slice(2));
+  await new Promise((resolve) => process.stdout.write('', resolve));
+  expectWritten();
 } catch (error) {
   const isExpected = error instanceof UsageError || error instanceof OperatorError || error instanceof ConfigError;
   process.stderr.write(`cheeper: ${isExpected ? error.message : (error as Error).stack}\n`);

@@ -3,6 +3,7 @@ import { connect } from '@nats-io/transport-node';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
+import { hostOf, natsServers } from '../shared/config.js';
 import type { Nats } from '../shared/jetstream.js';
 import { natsNames } from '../shared/names.js';
 import { epochKey, shardsKey, type Space } from '../read-side/shard.js';
@@ -27,7 +28,7 @@ export async function connectRedisOnce(url: string): Promise<Redis> {
 /** @throws OperatorError when it does not answer */
 export async function connectNatsOnce(url: string): Promise<Nats> {
   try {
-    const connection = await connect({ servers: url.split(','), name: 'cheeper', timeout: CONNECT_MS, reconnect: false });
+    const connection = await connect({ ...natsServers(url), name: 'cheeper', timeout: CONNECT_MS, reconnect: false });
     const options = { timeout: CONNECT_MS };
 
     return {
@@ -53,6 +54,7 @@ export async function connectMysqlOnce(url: string): Promise<Connection> {
   try {
     const connection = await mysql.createConnection({
       uri: url,
+      host: hostOf(url),
       charset: 'utf8mb4_bin',
       timezone: 'Z',
       supportBigNumbers: true,

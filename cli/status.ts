@@ -16,13 +16,14 @@ import { HELD, progressMessage, PROJECTIONS } from '../read-side/progress.js';
 import { APPLIED, epochKey, prefixOf, projectionName, shardName, shardsKey, TARGET, type Space } from '../read-side/shard.js';
 import { publicEvents } from '../write-side/public-events/public-events.js';
 import { countParked } from './parked.js';
+import { isOutputGone } from './output.js';
 import { readSteps } from './pause.js';
 import { connectNatsOnce, connectRedisOnce, withMysql } from './servers.js';
 import { atMost, duration, OperatorError, parseArguments, table, type Subcommand } from './subcommand.js';
 
 const USAGE = `cheeper status [--watch] [--json]
 
-  --watch   again every second, until Ctrl-C
+  --watch   again every second, until Ctrl-C, or nobody reads any more
   --json    for programs: one JSON document; with --watch one a line
 
 Exit code 0 when all is well; 1 when something needs attention, with a line for each, which docs/runbook.md explains.
@@ -148,6 +149,7 @@ export const status: Subcommand = {
       process.exitCode = seen.attention.length > 0 ? 1 : 0;
       if (!values.watch) break;
       await sleep(WATCH_MS);
+      if (isOutputGone()) break;
     }
   },
 };

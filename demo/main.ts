@@ -28,6 +28,7 @@ import {
   type LiveTimelineSubscription,
   type ReceiptFragment,
 } from '../client/operations.js';
+import { readConfig } from '../shared/config.js';
 import { newId } from '../shared/ids.js';
 import type { EventType } from '../shared/messages/event.js';
 import { castPlayers, type Cast, type Player } from './cast.js';
@@ -297,8 +298,16 @@ function brief(frame: LiveTimelineSubscription['timeline'] | null | undefined) {
 }
 
 async function openStores(story: Story): Promise<Stores | null> {
-  const { MYSQL_URL: mysql, NATS_URL: nats, REDIS_URL: redis, NAMESPACE } = process.env;
-  if (mysql && nats && redis) return Stores.open({ mysql, nats, redis }, NAMESPACE || 'cheeper');
+  if (process.env.MYSQL_URL && process.env.NATS_URL && process.env.REDIS_URL) {
+    const {
+      MYSQL_URL: mysql,
+      NATS_URL: nats,
+      REDIS_URL: redis,
+      NAMESPACE,
+    } = readConfig(['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'NAMESPACE']);
+
+    return Stores.open({ mysql, nats, redis }, NAMESPACE);
+  }
   story.tell('MYSQL_URL, NATS_URL and REDIS_URL are not all given, so the tables and the journal are left out.');
 
   return null;
@@ -323,9 +332,8 @@ async function main(): Promise<boolean> {
   const startedAt = performance.now();
   const story = new Story();
   try {
-    const addresses = process.env.CHEEPER_URL;
-    if (!addresses) throw new Error('CHEEPER_URL is not set: `npm run demo` sets it');
-    const urls = addresses.split(',').map((address) => new URL('/graphql', address).href);
+    // `npm run demo` sets it.
+    const urls = readConfig(['CHEEPER_URL']).CHEEPER_URL.map((address) => new URL('/graphql', address).href);
     await (process.argv[2] === 'guarantees' ? showGuarantees(story, urls) : tellTheBook(story, urls));
   } catch (error) {
     story.breakOff(error);
@@ -334,4 +342,6 @@ async function main(): Promise<boolean> {
   return story.end(performance.now() - startedAt);
 }
 
+// Whoever reads may have seen enough. The story is told to its end, and the exit code says whether all of it held.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 process.exitCode = (await main()) ? 0 : 1;

@@ -7,6 +7,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
 import { APPLIED } from '../read-side/shard.js';
+import { hostOf, natsServers } from '../shared/config.js';
 import { streamInfo } from '../shared/jetstream.js';
 import type { EventType } from '../shared/messages/event.js';
 import { natsNames } from '../shared/names.js';
@@ -65,8 +66,11 @@ export class Stores {
   }
 
   static async open(urls: StoreUrls, namespace: string): Promise<Stores> {
-    const database = await reached('MySQL', mysql.createConnection({ uri: urls.mysql, connectTimeout: CONNECT_TIMEOUT_MS }));
-    const nats = await reached('NATS', connect({ servers: urls.nats.split(','), name: 'demo', timeout: CONNECT_TIMEOUT_MS }));
+    const database = await reached(
+      'MySQL',
+      mysql.createConnection({ uri: urls.mysql, host: hostOf(urls.mysql), connectTimeout: CONNECT_TIMEOUT_MS }),
+    );
+    const nats = await reached('NATS', connect({ ...natsServers(urls.nats), name: 'demo', timeout: CONNECT_TIMEOUT_MS }));
     const redis = new Redis(urls.redis, { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, retryStrategy: () => null });
     // What goes wrong later is reported by the command that it happens to.
     redis.on('error', () => undefined);

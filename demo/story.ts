@@ -1,5 +1,6 @@
 /** What the demo tells, and whether it was true: each line is printed as it is checked, with a tick or a cross. */
 import { inspect, isDeepStrictEqual, styleText } from 'node:util';
+import { ConfigError } from '../shared/config.js';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -37,7 +38,7 @@ export class Story {
 
   /** Something went wrong that is no line's own fault. */
   breakOff(error: unknown): void {
-    print('', inspect(error));
+    if (!(error instanceof ConfigError)) print('', inspect(error));
     this.fail(`it could not go on after “${this.last}”: ${error instanceof Error ? error.message : String(error)}`);
   }
 

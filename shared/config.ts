@@ -2,6 +2,7 @@
  * Settings come from the environment and are checked once, at the start of a process: a missing or contradictory one
  * stops the start with one clear line that names every fault, before anything is connected to.
  */
+import { isIP } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import proxyAddr from '@fastify/proxy-addr';
@@ -14,12 +15,63 @@ export class ConfigError extends Error {
 }
 
 const url = (protocols: string[]) =>
-  z
-    .string()
-    .refine(
-      (value) => URL.canParse(value) && protocols.includes(new URL(value).protocol),
-      `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
-    );
+  z.string().superRefine((value, context) => {
+    const fault = faultInUrl(value, protocols);
+    if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+  });
+
+/** Several, separated by commas. */
+const urls = (protocols: string[]) =>
+  z.string().superRefine((value, context) => {
+    for (const one of listOfUrls(value)) {
+      const fault = faultInUrl(one, protocols);
+      if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+    }
+  });
+
+/** What is wrong with it, as a sentence that begins with "must"; null when it can be used. A secret in it is not repeated. */
+function faultInUrl(value: string, protocols: string[]): string | null {
+  // The parser takes out tabs and line ends, and not all who get the URL do.
+  const parsed = URL.canParse(value) && !/\s/.test(value) ? new URL(value) : null;
+  if (!parsed || !protocols.includes(parsed.protocol) || parsed.hostname === '') {
+    return `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`;
+  }
+  if (parsed.port === '0') return 'must have a port from 1 to 65535';
+  try {
+    // A client's library does so too, and throws what nobody understands.
+    [parsed.hostname, parsed.username, parsed.password, parsed.pathname].forEach(decodeURIComponent);
+  } catch {
+    return 'must be percent-encoded: a % that stands for itself is written %25';
+  }
+
+  return null;
+}
+
+/**
+ * The host of a URL as sockets take it. An IPv6 address has brackets in a URL, and only there: mysql2, for one, hands them on to the
+ * name service.
+ */
+export const hostOf = (url: string): string => withoutBrackets(new URL(url).hostname);
+
+const withoutBrackets = (host: string) => host.replace(/^\[(.*)\]$/, '$1');
+
+/** What NATS_URL says, as NATS' client takes it, which looks for no user in a URL. `nats://TOKEN@host` is NATS' way to write a token. */
+export function natsServers(value: string): { servers: string[]; user?: string; pass?: string; token?: string } {
+  const urls = listOfUrls(value).map((one) => new URL(one));
+  const servers = urls.map(({ host }) => host);
+  const known = urls.find(({ username }) => username !== '');
+  if (!known) return { servers };
+  const [user, pass] = [decodeURIComponent(known.username), decodeURIComponent(known.password)];
+
+  return pass === '' ? { servers, token: user } : { servers, user, pass };
+}
+
+/** Separated by commas; after the first, the protocol may be left out. */
+function listOfUrls(value: string): string[] {
+  const protocol = /^\w+:\/\//.exec(value)?.[0] ?? '';
+
+  return value.split(',').map((one) => (one.includes('://') ? one : protocol + one));
+}
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const count = (least: number, most: number, standard: number) => z.coerce.number().int().min(least).max(most).default(standard);
@@ -58,19 +110,28 @@ const SHARDS = count(1, 256, 8);
 
 /** Every setting that exists, and its default. A service picks what it needs; all times are in milliseconds. */
 export const settings = {
-  NATS_URL: url(['nats:', 'tls:']),
+  /** One server of a cluster, or several, separated by commas. */
+  NATS_URL: urls(['nats:', 'tls:']),
   MYSQL_URL: url(['mysql:']).refine(
     (value) => URL.canParse(value) && /^\/\w+$/.test(new URL(value).pathname),
     'must name a database, as in mysql://user:password@host:3306/cheeper',
   ),
-  REDIS_URL: url(['redis:', 'rediss:']),
+  REDIS_URL: url(['redis:', 'rediss:']).refine(
+    (value) => URL.canParse(value) && /^\/?\d*$/.test(new URL(value).pathname),
+    'must end with the number of a database, if with anything, as in redis://host:6379/1',
+  ),
   /** Goes into every name (streams, subjects, keys, locks), so that several systems can share servers. */
   NAMESPACE: z
     .string()
     .regex(/^[a-z][a-z0-9_-]{0,23}$/, 'must be 1 to 24 of a-z, 0-9, _ and -, and begin with a letter')
     .default('cheeper'),
   PORT: port.default(4000),
-  HOST: z.string().min(1).default('0.0.0.0'),
+  /** An address of this machine, or a name for one. An IPv6 address may stand in brackets. */
+  HOST: z
+    .string()
+    .default('0.0.0.0')
+    .transform(withoutBrackets)
+    .refine((host) => isIP(host) !== 0 || /^[^\s:/[\]]+$/.test(host), 'must be an address or a name, without a port'),
   HEALTH_PORT: port,
   /** In how many processes a gateway runs, at one port. If nothing is said, one for each four cores (on Linux): the rest is for all else. */
   GATEWAY_PROCESSES: count(1, 64, process.platform === 'linux' ? Math.max(1, Math.floor(availableParallelism() / 4)) : 1),
@@ -115,6 +176,8 @@ export const settings = {
   PUBLIC_ORIGINS: origins(/^https?:/),
   /** Other origins whose pages may use the endpoint, separated by commas. They never get anything by cookie. */
   ALLOWED_ORIGINS: origins(/./),
+  /** Where a gateway is, or several of one system, separated by commas: for the demo. */
+  CHEEPER_URL: urls(['http:', 'https:']).transform(listOfUrls),
 };
 
 type Settings = typeof settings;
@@ -130,8 +193,10 @@ export function readConfig<K extends keyof Settings>(
   const faults: string[] = [];
   const config: Record<string, unknown> = {};
   for (const name of names) {
+    // A value that was read from a file ends with the end of a line. The name of a folder may end with anything.
+    const text = name === 'MAIL_FOLDER' ? env[name] : env[name]?.trim();
     // An empty variable is how shells and compose files say "not set".
-    const value = env[name] === '' ? undefined : env[name];
+    const value = text === '' ? undefined : text;
     const parsed = settings[name].safeParse(value);
     if (parsed.success) config[name] = parsed.data;
     else faults.push(value === undefined ? `${name} is missing` : `${name} ${describe(name, parsed.error.issues[0]!, value)}`);
@@ -145,5 +210,12 @@ function describe(name: string, issue: z.core.$ZodIssue, value: string): string 
   const said = issue.message.startsWith('must') ? issue.message : `is not right (${issue.message})`;
   if (name === 'SIGNING_KEY') return said; // A secret is not repeated, however wrong it is; nor is one in a URL.
 
-  return `${said}, but is ${JSON.stringify(value.replace(/\/\/[^]*@/, '//…@'))}`;
+  const shown = name.endsWith('_URL')
+    ? value
+        .replace(/\/\/[^]*@/, '//…@')
+        .replace(/\/\/:[^]*/, '//:…')
+        .replace(/\?[^]*/, '?…')
+    : value;
+
+  return `${said}, but is ${JSON.stringify(shown)}`;
 }

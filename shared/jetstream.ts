@@ -13,7 +13,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { ConfigError } from './config.js';
+import { ConfigError, natsServers } from './config.js';
 import type { NatsNames } from './names.js';
 
 export interface Nats {
@@ -49,7 +49,7 @@ const RECONNECT_JITTER_MS = 100;
  */
 export async function connectNats(url: string, name: string, { noEcho = false } = {}): Promise<Nats> {
   const connection = await connect({
-    servers: url.split(','),
+    ...natsServers(url),
     name,
     noEcho,
     waitOnFirstConnect: true,

@@ -87,6 +87,17 @@ export function silentConnections(server: Server): () => void {
   };
 }
 
+/** What a person can see to, in words. */
+function listenFault(error: NodeJS.ErrnoException, port: number, host: string): Error {
+  if (error.code === 'EADDRINUSE') return new ConfigError(`port ${port} is in use`);
+  if (error.code === 'EACCES') return new ConfigError(`this user may not open port ${port}`);
+  if (/^(EADDRNOTAVAIL|EAFNOSUPPORT|EINVAL|ENOTFOUND|EAI_\w+)$/.test(error.code ?? '')) {
+    return new ConfigError(`HOST is ${host}, which is no address of this machine (${error.code})`);
+  }
+
+  return error;
+}
+
 interface HealthAnswer {
   status: number;
   body: unknown;
@@ -99,7 +110,7 @@ const NOT_FOUND: HealthAnswer = { status: 404, body: { error: 'There are /health
  * public port, and for one that cannot open its own yet.
  * @param otherwise what is answered to everything else
  * @param isShared with others who open the port so
- * @throws ConfigError when the port is taken
+ * @throws ConfigError when the port is taken, or the address is not this machine's
  */
 export async function serveHealth(
   service: Pick<Service, 'waitsFor'>,
@@ -115,9 +126,8 @@ export async function serveHealth(
   const closeSilent = silentConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE') reject(new ConfigError(`port ${port} is in use`));
-      else if (error.code === 'ENOTSUP' && isShared) reject(new ConfigError('on this system several processes cannot share a port'));
-      else reject(error);
+      if (error.code === 'ENOTSUP' && isShared) reject(new ConfigError('on this system several processes cannot share a port'));
+      else reject(listenFault(error, port, host));
     });
     server.listen({ port, host, reusePort: isShared }, resolve);
   });

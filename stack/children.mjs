@@ -11,7 +11,7 @@
  */
 import { spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, copyFileSync, fstatSync, openSync, readSync, statSync, truncateSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, resolve } from 'node:path';
 import { Failure } from './tell.mjs';
 
 const graceMs = 20_000; // services give up on themselves before that
@@ -192,7 +192,7 @@ export function findProgram(name) {
 
   return folders
     .filter((folder) => folder !== '')
-    .map((folder) => join(folder, name))
+    .map((folder) => resolve(folder, name)) // whoever runs it may do so in another folder
     .find(isExecutable);
 }
 

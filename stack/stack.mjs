@@ -8,6 +8,10 @@
  *   are taken from below those that the kernel hands to outgoing connections: a client that knocks on the port of a
  *   dead server in that range can end up connected to itself, and the server never gets its port back.
  * - An initialisation of MySQL's folder that was cut short is never taken for a finished one.
+ * - The data folder may have any name: each server runs in its own part of it, and is told relative paths alone. (A colon separates
+ *   folders for MySQL, quotes mean something to Redis, mariadb-install-db stumbles over spaces, and a socket's path has 107 bytes.)
+ * - What Redis and NATS hold can be made again from MySQL's journal. With `keepRunning`, data that one of these can't read are set
+ *   aside, and it begins with none. MySQL's are left as they are, whatever is wrong with them.
  * - MySQL is as durable as in production: without `sync_binlog` a commit may be seen before it would survive a crash.
  *
  * The servers have no passwords: whoever has an account on this machine can connect.
@@ -16,14 +20,16 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
-import { existsSync, rmSync, readdirSync, statSync, watch } from 'node:fs';
+import { existsSync, statSync, watch } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reachable } from './address.mjs';
 import { describe, findProgram, isStopping, launch } from './children.mjs';
 import { Restarts } from './restarts.mjs';
 import { Failure } from './tell.mjs';
+
+export { isAlive, removeAbandonedFolders, temporaryFolder } from './folders.mjs';
 
 /**
  * @typedef {import('./children.mjs').Child} Child
@@ -32,12 +38,13 @@ import { Failure } from './tell.mjs';
  * @typedef {object} Kind What there is to know about one server.
  * @property {string[][]} programs sets of programs, each set enough to run it
  * @property {string[]} packages Debian's packages that hold the first set
- * @property {(port: number) => string} url
+ * @property {string} url with `HOST:PORT` where these go
  * @property {(program: string, folder: string, logFile: string) => Promise<void>} prepare makes its folder
- * @property {(program: string, folder: string, port: number) => string[]} args
+ * @property {(program: string, host: string, port: number) => string[]} args in its folder
  * @property {string} question what to say to it, when it doesn't speak first
  * @property {(answer: Buffer) => boolean} isReady
  * @property {string} [cannotLose] a folder in its own without which it runs, but stores nothing any more until it is started again
+ * @property {boolean} [isMadeAgain] what it holds is made again by the services when it has lost all
  *
  * @typedef {object} KeepRunning
  * @property {(line: string) => void} report
@@ -47,6 +54,7 @@ import { Failure } from './tell.mjs';
  * @property {string} dataDir
  * @property {ServerName[]} [servers] all three by default
  * @property {Partial<Record<ServerName, number>>} [ports] free ones by default
+ * @property {string} [host] the address at which they listen; 127.0.0.1 by default
  * @property {KeepRunning} [keepRunning] a server that ends unexpectedly is started again
  */
 
@@ -61,7 +69,7 @@ const kinds = {
   mysql: {
     programs: [['mariadbd', 'mariadb-install-db', 'my_print_defaults'], ['mysqld']],
     packages: ['mariadb-server-core', 'mariadb-client-core'],
-    url: (port) => `mysql://root@127.0.0.1:${port}`,
+    url: 'mysql://root@HOST:PORT',
     prepare: initialiseMysql,
     args: mysqlArgs,
     question: '',
@@ -70,31 +78,33 @@ const kinds = {
   nats: {
     programs: [['nats-server']],
     packages: ['nats-server'],
-    url: (port) => `nats://127.0.0.1:${port}`,
+    url: 'nats://HOST:PORT',
     prepare: makeFolder,
-    args: (_program, folder, port) => ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', folder],
+    args: (_program, host, port) => ['-js', '-a', host, '-p', String(port), '-sd', '.'],
     question: '',
     isReady: (answer) => answer.toString().startsWith('INFO '),
     cannotLose: 'jetstream',
+    isMadeAgain: true,
   },
   redis: {
     programs: [['redis-server'], ['valkey-server']],
     packages: ['redis-server'],
-    url: (port) => `redis://127.0.0.1:${port}`,
+    url: 'redis://HOST:PORT',
     prepare: makeFolder,
     args: redisArgs,
     question: 'PING\r\n',
     isReady: (answer) => answer.toString().startsWith('+PONG'), // while it loads its data it says -LOADING
+    isMadeAgain: true,
   },
 };
 
 /**
  * @param {StackOptions} options
  */
-export async function startStack({ dataDir, servers = serverNames, ports = {}, keepRunning }) {
+export async function startStack({ dataDir, servers = serverNames, ports = {}, host = '127.0.0.1', keepRunning }) {
   /** @type {Partial<Record<ServerName, Server>>} */
   const running = {};
-  for (const name of servers) running[name] = new Server(name, dataDir, ports[name], keepRunning);
+  for (const name of servers) running[name] = new Server(name, dataDir, host, ports[name], keepRunning);
   const all = Object.values(running);
 
   const stop = async () => {
@@ -146,6 +156,30 @@ export async function startStack({ dataDir, servers = serverNames, ports = {}, k
 /** @param {PromiseSettledResult<void>} result @returns {result is PromiseRejectedResult} */
 const isRejected = (result) => result.status === 'rejected';
 
+/** A server has ended before it could answer. */
+class EndedEarly extends Failure {
+  /**
+   * @param {string} name
+   * @param {import('./children.mjs').Exit} exit
+   * @param {string} tail the last lines of its log
+   * @param {string} [kept] its data folder, when that is said to be left as it is
+   */
+  constructor(name, exit, tail, kept) {
+    super(`${name} ended (${describe(exit)})${kept === undefined ? '' : `; its data in ${kept} are left as they are`}:\n${tail}`);
+    /** Its last words, without the time. */
+    this.reason = exit.signal ?? (tail.split('\n').at(-1) ?? '').replace(/^.*?(\[FTL\]|#) /, '');
+    const wasTold = exit.signal !== null && !/^SIG(ABRT|BUS|FPE|ILL|SEGV)$/.test(exit.signal);
+    /** Not so when it was told to end, or lacks something that has nothing to do with them. */
+    this.mayBeItsData = exit.code !== 0 && !wasTold && !OTHER_CAUSES.test(tail);
+  }
+}
+
+const OTHER_CAUSES =
+  /address already in use|no space left|disk quota|out of memory|cannot allocate|too many open files|read-only file system|Received SIG/i;
+/** Between the name of a server and the time, in the name of a folder. */
+const DAMAGED = '-damaged-';
+const MAX_SET_ASIDE = 2;
+
 class Server {
   /** @type {Child | undefined} */
   #child;
@@ -159,11 +193,13 @@ class Server {
   /**
    * @param {ServerName} name
    * @param {string} dataDir
+   * @param {string} host
    * @param {number | undefined} fixedPort
    * @param {KeepRunning | undefined} keepRunning
    */
-  constructor(name, dataDir, fixedPort, keepRunning) {
+  constructor(name, dataDir, host, fixedPort, keepRunning) {
     this.name = name;
+    this.host = host;
     this.port = fixedPort ?? 0;
     this.fixedPort = fixedPort;
     this.keepRunning = keepRunning;
@@ -173,7 +209,7 @@ class Server {
   }
 
   get url() {
-    return this.#kind.url(this.port);
+    return this.#kind.url.replace('HOST', reachable(this.host, []).inUrl).replace('PORT', String(this.port));
   }
 
   get pid() {
@@ -223,15 +259,45 @@ class Server {
     this.#child?.signal(signal);
   }
 
+  /** With the data that are there; when it can't read them, and they can be made again, with none. */
   async #launch() {
+    try {
+      await this.#begin();
+    } catch (error) {
+      const isDamaged = error instanceof EndedEarly && error.mayBeItsData && existsSync(this.#folder);
+      if (!isDamaged || !this.#kind.isMadeAgain || this.keepRunning === undefined || isStopping()) throw error;
+      await this.#beginWithout(error);
+    }
+  }
+
+  /** Whether it was the data is seen when it begins with none. If it can't do that either, they are put back. @param {EndedEarly} cause */
+  async #beginWithout(cause) {
+    const aside = `${this.#folder}${DAMAGED}${new Date().toISOString().replaceAll(/[:.]/g, '-')}`;
+    await rename(this.#folder, aside);
+    try {
+      await this.#begin();
+    } catch {
+      await this.kill();
+      await rm(this.#folder, { recursive: true, force: true });
+      await rename(aside, this.#folder);
+      throw cause;
+    }
+    this.keepRunning?.report(
+      `${this.name} could not read its data (${cause.reason}). They are kept in ${aside}; it begins with none, and gets them again from MySQL.`,
+    );
+    const others = (await readdir(dirname(aside))).filter((name) => name.startsWith(`${this.name}${DAMAGED}`)).sort();
+    for (const name of others.slice(0, -MAX_SET_ASIDE)) await rm(join(dirname(aside), name), { recursive: true, force: true });
+  }
+
+  async #begin() {
     const program = programOf(this.name);
     const logFile = join(this.#logFolder, `${this.name}.log`);
     await mkdir(this.#logFolder, { recursive: true });
     await this.#kind.prepare(program, this.#folder, logFile);
 
-    if (!(await becomesFree(this.port))) raise(`${this.name} can't have port ${this.port}: address already in use.`);
+    if ((await becomesFree(this.port)) !== undefined) raise(`${this.name} can't have port ${this.port}: address already in use.`);
     this.#meantToStop = false;
-    const child = launch(this.name, program, this.#kind.args(program, this.#folder, this.port), { logFile });
+    const child = launch(this.name, program, this.#kind.args(program, this.host, this.port), { cwd: this.#folder, logFile });
     this.#child = child;
     // A TERM that reaches mariadbd while it starts is swallowed, and it starts all the same. It survives a KILL at any time.
     child.stopSignal = 'SIGKILL';
@@ -268,10 +334,13 @@ class Server {
   /** @param {Child} child */
   async #answered(child) {
     const deadline = Date.now() + readyMs;
-    while (!(await answers(this.port, this.#kind))) {
-      const late = Date.now() > deadline;
-      if (late) await child.kill();
-      if (!child.running) raise(`${this.name} ${late ? 'does not answer' : `ended (${describe(await child.exit)})`}:\n${child.tail()}`);
+    while (!(await answers(this.host, this.port, this.#kind))) {
+      if (!child.running)
+        throw new EndedEarly(this.name, await child.exit, child.tail(), this.#kind.isMadeAgain ? undefined : this.#folder);
+      if (Date.now() > deadline) {
+        await child.kill();
+        raise(`${this.name} does not answer:\n${child.tail()}`);
+      }
       await sleep(10);
     }
   }
@@ -314,13 +383,14 @@ const programOf = (name) =>
 /**
  * One question over a fresh connection; false if there is none, or another answer.
  *
+ * @param {string} host
  * @param {number} port
  * @param {Kind} kind
  * @returns {Promise<boolean>}
  */
-const answers = (port, kind) =>
+const answers = (host, port, kind) =>
   new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port, timeout: 1000 });
+    const socket = connect({ host, port, timeout: 1000 });
     /** @param {boolean} ready */
     const done = (ready) => {
       socket.destroy();
@@ -353,7 +423,7 @@ async function initialiseMysql(program, folder, logFile) {
     if (name.startsWith('mysql-unfinished-')) await rm(join(parent, name), { recursive: true, force: true });
   }
   const unfinished = await mkdtemp(join(parent, 'mysql-unfinished-'));
-  const options = { logFile, env: { ...process.env, TMPDIR: parent } }; // see mysqlArgs
+  const options = { logFile, cwd: unfinished, env: { ...process.env, TMPDIR: '..' } }; // see mysqlArgs
   const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
   const child = isMariadb(program)
     ? launch(
@@ -362,14 +432,14 @@ async function initialiseMysql(program, folder, logFile) {
         [
           '--no-defaults',
           ...asRoot,
-          `--datadir=${unfinished}`,
+          '--datadir=./',
           '--auth-root-authentication-method=normal',
           '--skip-test-db',
           '--cross-bootstrap', // this machine's name need not be resolvable
         ],
         options,
       )
-    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, `--datadir=${unfinished}`], options);
+    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, '--datadir=./'], options);
   const exit = await child.exit;
   if (exit.code !== 0) raise(`mysql could not make its data folder (${describe(exit)}):\n${child.tail()}`);
 
@@ -378,19 +448,19 @@ async function initialiseMysql(program, folder, logFile) {
 
 /**
  * @param {string} program
- * @param {string} folder
+ * @param {string} host
  * @param {number} port
  */
-function mysqlArgs(program, folder, port) {
+function mysqlArgs(program, host, port) {
   return [
     '--no-defaults',
     ...(process.getuid?.() === 0 ? ['--user=root'] : []),
-    `--datadir=${folder}`,
+    '--datadir=./',
     // One that starts removes all temporary tables that it finds there: also those of others, if they shared it.
-    `--tmpdir=${join(folder, '..')}`,
-    '--socket=my.sock', // in the data folder; a longer path might be too long for a socket
+    '--tmpdir=..',
+    '--socket=my.sock',
     '--pid-file=my.pid',
-    '--bind-address=127.0.0.1',
+    `--bind-address=${host}`,
     `--port=${port}`,
     '--max-connections=400',
     '--character-set-server=utf8mb4',
@@ -412,14 +482,14 @@ const isMariadb = (program) => spawnSync(program, ['--version'], { encoding: 'ut
 
 /**
  * @param {string} _program
- * @param {string} folder
+ * @param {string} host
  * @param {number} port
  */
-function redisArgs(_program, folder, port) {
+function redisArgs(_program, host, port) {
   const settings = {
     port,
-    bind: '127.0.0.1',
-    dir: folder,
+    bind: host,
+    dir: '.',
     appendonly: 'yes',
     appendfsync: 'everysec',
     // A rewrite takes a core from all others: docs/decisions/0013.
@@ -438,53 +508,33 @@ function redisArgs(_program, folder, port) {
 export async function freePort() {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 17_000);
-    if (await isFree(port)) return port;
+    if ((await listenError(port)) === undefined) return port;
   }
 }
-
-/** What was killed a moment ago may need another to let go of its port. @param {number} port */
-export async function becomesFree(port) {
-  const deadline = Date.now() + portMs;
-  while (!(await isFree(port))) {
-    if (Date.now() > deadline) return false;
-    await sleep(20);
-  }
-
-  return true;
-}
-
-/** @param {number} port @returns {Promise<boolean>} */
-const isFree = (port) =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, () => server.close(() => resolve(true)));
-  });
 
 /**
- * A new folder for throw-away data. Its maker is in its name, so those of makers that were killed are removed here.
+ * What was killed a moment ago may need another to let go of its port.
+ *
+ * @param {number} port
+ * @param {string} [host] all addresses by default
+ * @returns {Promise<NodeJS.ErrnoException | undefined>} why nobody can listen there
  */
-export async function temporaryFolder() {
-  removeAbandonedFolders();
-
-  return mkdtemp(join(tmpdir(), `cheeper-${process.pid}-`));
-}
-
-export function removeAbandonedFolders() {
-  for (const name of readdirSync(tmpdir())) {
-    const maker = /^cheeper-(\d+)-\w{6}$/.exec(name)?.[1];
-    if (maker !== undefined && !isAlive(Number(maker))) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+export async function becomesFree(port, host) {
+  const deadline = Date.now() + portMs;
+  for (;;) {
+    const error = await listenError(port, host);
+    if (error?.code !== 'EADDRINUSE' || Date.now() > deadline) return error;
+    await sleep(20);
   }
 }
 
-/** @param {number} pid */
-export function isAlive(pid) {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
-  }
-}
+/** @param {number} port @param {string} [host] @returns {Promise<NodeJS.ErrnoException | undefined>} */
+const listenError = (port, host) =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', resolve);
+    server.listen({ port, host }, () => server.close(() => resolve(undefined)));
+  });
 
 /** @param {string} message @returns {never} */
 function raise(message) {

@@ -8,6 +8,7 @@ import { connect, type Socket } from 'node:net';
 import { MikroORM } from '@mikro-orm/mysql';
 import { MysqlDialect } from 'kysely';
 import mysql, { type Connection, type ConnectionOptions } from 'mysql2/promise';
+import { hostOf } from '../shared/config.js';
 import { authorEntity, passwordHashEntity } from './authors/author.js';
 import { cheepEntity } from './cheeps/cheep.js';
 import { followEntity } from './follows/follow.js';
@@ -44,6 +45,7 @@ interface Patience {
 /** What both kinds of connections have in common; also what MikroORM expects of its driver. */
 const options = (url: string, { silenceMs = SILENCE_MS }: Patience): ConnectionOptions => ({
   uri: url,
+  host: hostOf(url),
   charset: 'utf8mb4_bin',
   timezone: 'Z',
   supportBigNumbers: true,

@@ -2,7 +2,7 @@
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM } from '@mikro-orm/mysql';
 import mysql from 'mysql2/promise';
-import { ConfigError, readConfig } from '../shared/config.js';
+import { ConfigError, hostOf, readConfig } from '../shared/config.js';
 import { entities } from './database.js';
 import { migrationsList } from './migrations/migrations.js';
 
@@ -10,7 +10,7 @@ export async function migrate(mysqlUrl: string): Promise<string[]> {
   const url = new URL(mysqlUrl);
   const dbName = url.pathname.slice(1);
   url.pathname = '/';
-  const server = await mysql.createConnection(url.href);
+  const server = await mysql.createConnection({ uri: url.href, host: hostOf(mysqlUrl) });
   try {
     await server.query(`CREATE DATABASE IF NOT EXISTS \`${dbName}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
   } finally {
@@ -19,6 +19,7 @@ export async function migrate(mysqlUrl: string): Promise<string[]> {
   const orm = await MikroORM.init({
     entities,
     clientUrl: mysqlUrl,
+    host: hostOf(mysqlUrl),
     dbName,
     extensions: [Migrator],
     logger: () => undefined, // What was done is told by the caller.
@@ -32,6 +33,7 @@ export async function migrate(mysqlUrl: string): Promise<string[]> {
 }
 
 if (process.argv[1] && import.meta.filename === process.argv[1]) {
+  process.stdout.on('error', () => undefined); // What was done is done, whoever reads of it.
   try {
     const applied = await migrate(readConfig(['MYSQL_URL']).MYSQL_URL);
     process.stdout.write(applied.length ? `Migrated: ${applied.join(', ')}\n` : 'The database is up to date.\n');

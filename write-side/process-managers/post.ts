@@ -1,7 +1,8 @@
 /** The way out for mails: an SMTP server, or a folder where each becomes a file. */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import nodemailer from 'nodemailer';
+import { makeFolder } from '../../shared/folders.js';
 
 export interface Mail {
   /** Names the file, and the message, so that the same mail is known again. */
@@ -46,7 +47,7 @@ export function createPost({ url, folder, from }: PostOptions): Post {
   return {
     send: async (mail) => {
       const { message: eml } = await files.sendMail(message(mail));
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       // Whoever looks into the folder sees whole mails only.
       const file = join(folder, `${mail.id}.eml`);
       await writeFile(`${file}.part`, eml as Buffer);
