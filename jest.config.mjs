@@ -1,12 +1,16 @@
+import { join } from 'node:path';
+
 // `npm run test:deep` runs the tests in this folder, and `npm test` runs all others.
 const deep = '/tests/deep/';
+const folderHere = (name) => `^${RegExp.escape(join(import.meta.dirname, name))}/`;
 const isDeep = process.env.CHEEPER_DEEP === '1';
 
 /** ESM and decorators through swc: https://swc.rs/docs/usage/jest */
 export default {
   testEnvironment: 'node',
   testMatch: [isDeep ? `**${deep}**/*.test.ts` : '**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/data/', ...(isDeep ? [] : [deep])],
+  // Of this checkout alone: it may itself be in a folder of such a name.
+  testPathIgnorePatterns: [...['node_modules', 'dist', 'data'].map(folderHere), ...(isDeep ? [] : [deep])],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

@@ -20,7 +20,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
-import { existsSync, statSync, watch } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, watch } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -45,6 +45,7 @@ export { isAlive, removeAbandonedFolders, temporaryFolder } from './folders.mjs'
  * @property {(answer: Buffer) => boolean} isReady
  * @property {string} [cannotLose] a folder in its own without which it runs, but stores nothing any more until it is started again
  * @property {boolean} [isMadeAgain] what it holds is made again by the services when it has lost all
+ * @property {(folder: string) => string | undefined} [damage] what is wrong with its data, and would not keep it from starting
  *
  * @typedef {object} KeepRunning
  * @property {(line: string) => void} report
@@ -95,6 +96,7 @@ const kinds = {
     question: 'PING\r\n',
     isReady: (answer) => answer.toString().startsWith('+PONG'), // while it loads its data it says -LOADING
     isMadeAgain: true,
+    damage: damageOfRedis,
   },
 };
 
@@ -166,8 +168,9 @@ class EndedEarly extends Failure {
    */
   constructor(name, exit, tail, kept) {
     super(`${name} ended (${describe(exit)})${kept === undefined ? '' : `; its data in ${kept} are left as they are`}:\n${tail}`);
-    /** Its last words, without the time. */
-    this.reason = exit.signal ?? (tail.split('\n').at(-1) ?? '').replace(/^.*?(\[FTL\]|#) /, '');
+    const words = tail.split('\n').map((line) => line.replace(/^.*? (\[\w+\]|[#*]) /, ''));
+    /** The first of its last words that tells of something bad, without the time. */
+    this.reason = exit.signal ?? words.find((line) => /error|bad|fatal|wrong|can't|unable|invalid|format/i.test(line)) ?? words.at(-1);
     const wasTold = exit.signal !== null && !/^SIG(ABRT|BUS|FPE|ILL|SEGV)$/.test(exit.signal);
     /** Not so when it was told to end, or lacks something that has nothing to do with them. */
     this.mayBeItsData = exit.code !== 0 && !wasTold && !OTHER_CAUSES.test(tail);
@@ -261,29 +264,36 @@ class Server {
 
   /** With the data that are there; when it can't read them, and they can be made again, with none. */
   async #launch() {
+    const damage = this.keepRunning && this.#kind.damage?.(this.#folder);
+    if (damage !== undefined) return this.#beginWithout(damage);
     try {
       await this.#begin();
     } catch (error) {
       const isDamaged = error instanceof EndedEarly && error.mayBeItsData && existsSync(this.#folder);
       if (!isDamaged || !this.#kind.isMadeAgain || this.keepRunning === undefined || isStopping()) throw error;
-      await this.#beginWithout(error);
+      await this.#beginWithout(error.reason, error);
     }
   }
 
-  /** Whether it was the data is seen when it begins with none. If it can't do that either, they are put back. @param {EndedEarly} cause */
-  async #beginWithout(cause) {
+  /**
+   * Whether it was the data is seen when it begins with none. If it can't do that either, they are put back.
+   *
+   * @param {string} reason
+   * @param {EndedEarly} [cause] what it failed with before
+   */
+  async #beginWithout(reason, cause) {
     const aside = `${this.#folder}${DAMAGED}${new Date().toISOString().replaceAll(/[:.]/g, '-')}`;
     await rename(this.#folder, aside);
     try {
       await this.#begin();
-    } catch {
+    } catch (error) {
       await this.kill();
       await rm(this.#folder, { recursive: true, force: true });
       await rename(aside, this.#folder);
-      throw cause;
+      throw cause ?? error;
     }
     this.keepRunning?.report(
-      `${this.name} could not read its data (${cause.reason}). They are kept in ${aside}; it begins with none, and gets them again from MySQL.`,
+      `${this.name} could not read its data (${reason}). They are kept in ${aside}; it begins with none, and gets them again from MySQL.`,
     );
     const others = (await readdir(dirname(aside))).filter((name) => name.startsWith(`${this.name}${DAMAGED}`)).sort();
     for (const name of others.slice(0, -MAX_SET_ASIDE)) await rm(join(dirname(aside), name), { recursive: true, force: true });
@@ -336,7 +346,7 @@ class Server {
     const deadline = Date.now() + readyMs;
     while (!(await answers(this.host, this.port, this.#kind))) {
       if (!child.running)
-        throw new EndedEarly(this.name, await child.exit, child.tail(), this.#kind.isMadeAgain ? undefined : this.#folder);
+        throw new EndedEarly(this.name, await child.exit, child.tail(20), this.#kind.isMadeAgain ? undefined : this.#folder);
       if (Date.now() > deadline) {
         await child.kill();
         raise(`${this.name} does not answer:\n${child.tail()}`);
@@ -502,6 +512,27 @@ function redisArgs(_program, host, port) {
   };
 
   return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+}
+
+/**
+ * Redis takes append-only files without a manifest for none, and an empty base for one of nothing, on which it plays what came after.
+ *
+ * @param {string} folder
+ */
+function damageOfRedis(folder) {
+  const files = join(folder, 'appendonlydir');
+  if (!statSync(files, { throwIfNoEntry: false })?.isDirectory()) return undefined; // what Redis can't read, it says
+  const sizes = new Map(readdirSync(files).map((name) => [name, statSync(join(files, name), { throwIfNoEntry: false })?.size ?? 0]));
+  const manifest = [...sizes.keys()].find((name) => name.endsWith('.manifest'));
+  // What it makes at its very first start, before there is a manifest, has some hundred bytes.
+  if (manifest === undefined) return [...sizes.values()].some((size) => size > 1024) ? 'the append-only files have no manifest' : undefined;
+  try {
+    const base = /^file (\S+) seq \d+ type b/m.exec(readFileSync(join(files, manifest), 'utf8'))?.[1] ?? '';
+
+    return sizes.get(base) === 0 ? `${base} is empty` : undefined;
+  } catch (error) {
+    return /** @type {Error} */ (error).message;
+  }
 }
 
 /** Of those that the kernel does not hand to outgoing connections. @returns {Promise<number>} */
