@@ -573,7 +573,10 @@ async function main() {
   if (process.env['npm_lifecycle_event'] !== undefined) endWithParent();
 
   try {
-    if (/[%#?\\\n\r\t]/.test(root)) throw new Failure(`${JSON.stringify(root)}: what loads TypeScript can't do so from a folder with %, #, ?, \\ or a line end in its path.`);
+    if (/[%#?\\\n\r\t]/.test(root))
+      throw new Failure(
+        `${JSON.stringify(root)}: what loads TypeScript can't do so from a folder with %, #, ?, \\ or a line end in its path.`,
+      );
     process.env['TMPDIR'] = temporaryRoot();
     end(await command());
   } catch (error) {

@@ -45,7 +45,8 @@ export { isAlive, removeAbandonedFolders, temporaryFolder } from './folders.mjs'
  * @property {(answer: Buffer) => boolean} isReady
  * @property {string} [cannotLose] a folder in its own without which it runs, but stores nothing any more until it is started again
  * @property {boolean} [isMadeAgain] what it holds is made again by the services when it has lost all
- * @property {(folder: string) => string | undefined} [damage] what is wrong with its data, and would not keep it from starting
+ * @property {(folder: string) => string | undefined} [damage] what is wrong with its data, and does not keep it from starting
+ * @property {(host: string, port: number) => Promise<string | undefined>} [loss] the same, as it shows when it has started
  *
  * @typedef {object} KeepRunning
  * @property {(line: string) => void} report
@@ -80,12 +81,13 @@ const kinds = {
     programs: [['nats-server']],
     packages: ['nats-server'],
     url: 'nats://HOST:PORT',
-    prepare: makeFolder,
+    prepare: prepareNats,
     args: (_program, host, port) => ['-js', '-a', host, '-p', String(port), '-sd', '.'],
     question: '',
     isReady: (answer) => answer.toString().startsWith('INFO '),
     cannotLose: 'jetstream',
     isMadeAgain: true,
+    loss: lossOfNats,
   },
   redis: {
     programs: [['redis-server'], ['valkey-server']],
@@ -271,8 +273,12 @@ class Server {
     } catch (error) {
       const isDamaged = error instanceof EndedEarly && error.mayBeItsData && existsSync(this.#folder);
       if (!isDamaged || !this.#kind.isMadeAgain || this.keepRunning === undefined || isStopping()) throw error;
-      await this.#beginWithout(error.reason, error);
+      return this.#beginWithout(error.reason, error);
     }
+    const loss = this.keepRunning && (await this.#kind.loss?.(this.host, this.port));
+    if (loss === undefined) return;
+    await this.stop();
+    await this.#beginWithout(loss);
   }
 
   /**
@@ -416,6 +422,61 @@ const answers = (host, port, kind) =>
 /** @param {string} _program @param {string} folder */
 async function makeFolder(_program, folder) {
   await mkdir(folder, { recursive: true });
+}
+
+/** Streams that are copies of the journal: nothing is taken out of their middle. */
+const COPIES = /_(EVENTS|PUBLIC)_[^/]+/;
+
+/**
+ * NATS believes its indexes, and looks at what a file really has when somebody wants it: then the rest of a damaged file is missing, and
+ * nobody is told. Without indexes it reads all of it at the start (some seconds for a GB), and knows what it has lost. Of commands, it
+ * is the index that knows how many there have been.
+ *
+ * @param {string} program
+ * @param {string} folder
+ */
+async function prepareNats(program, folder) {
+  await makeFolder(program, folder);
+  const isIndex = new RegExp(`${COPIES.source}/msgs/(\\d+\\.(idx|fss)|index\\.db)$`);
+  const streams = join(folder, 'jetstream', '$G', 'streams');
+  if (!statSync(streams, { throwIfNoEntry: false })?.isDirectory()) return;
+  for (const path of await readdir(streams, { recursive: true })) {
+    if (isIndex.test(path)) await rm(join(streams, path), { force: true });
+  }
+}
+
+/**
+ * What NATS has lost and goes on without, be it that it would never get to what comes after it.
+ *
+ * @param {string} host
+ * @param {number} port
+ * @returns {Promise<string | undefined>}
+ */
+function lossOfNats(host, port) {
+  return new Promise((resolve) => {
+    let text = '';
+    const socket = connect({ host, port, timeout: 5000 });
+    socket.setEncoding('latin1'); // lengths are bytes
+    socket.once('connect', () => socket.write('CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB $JS.API.STREAM.LIST answer 2\r\n{}\r\n'));
+    socket.on('data', (data) => {
+      text += data;
+      const head = /\r\nMSG answer 1 (\d+)\r\n/.exec(text);
+      const body = head && text.slice(head.index + head[0].length, head.index + head[0].length + Number(head[1]));
+      if (!head || !body || body.length < Number(head[1])) return;
+      socket.destroy();
+      /** @type {{ streams: { config: { name: string }, state: { messages: number, first_seq: number, last_seq: number } }[] | null }} */
+      const { streams } = JSON.parse(body);
+      const whole = (streams ?? []).filter(({ config }) => COPIES.test(config.name));
+      const holed = whole.find(({ state }) => state.messages > 0 && state.messages !== state.last_seq - state.first_seq + 1);
+      resolve(holed && `the stream ${holed.config.name} has lost messages from its middle`);
+    });
+    for (const event of ['timeout', 'error', 'close']) {
+      socket.once(event, () => {
+        socket.destroy();
+        resolve(undefined); // who asks for it next will see
+      });
+    }
+  });
 }
 
 /**
