@@ -1,5 +1,5 @@
 /**
- * What has to be there before anything of ours can run: the packages, Node 24, the servers. Fetched when missing, once.
+ * What has to be there before anything of ours can run: the packages, Node 24, the servers, and what tests use. Fetched when missing, once.
  *
  * An installation that was killed is done again: the stamp that says "installed" is written last, and apt-get is given a
  * chance to finish what it was in the middle of. Several commands at once wait for one another.
