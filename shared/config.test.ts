@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ConfigError, readConfig, settings } from './config.js';
+import { ConfigError, hostOf, natsServers, readConfig, settings } from './config.js';
 
 type Name = keyof typeof settings;
 
@@ -22,6 +22,7 @@ const GOOD = {
   REDIS_URL: 'redis://localhost:6379',
   SIGNING_KEY: 'x'.repeat(32),
   HEALTH_PORT: '4001',
+  CHEEPER_URL: 'http://localhost:4000',
 };
 
 describe('settings', () => {
@@ -33,6 +34,7 @@ describe('settings', () => {
       PORT: 4_000,
       HOST: '0.0.0.0',
       HEALTH_PORT: 4_001,
+      CHEEPER_URL: ['http://localhost:4000'],
       GATEWAY_PROCESSES: Math.max(1, Math.floor(availableParallelism() / 4)),
       LOG_LEVEL: 'info',
       LANES: 16,
@@ -75,6 +77,45 @@ describe('settings', () => {
     expect(complaint(['NATS_URL'], { NATS_URL: '' })).toBe('Settings: NATS_URL is missing');
   });
 
+  it('may have spaces and ends of lines around them, as what is read from a file has', () => {
+    const said = {
+      PORT: ' 80\n',
+      MYSQL_URL: `${GOOD.MYSQL_URL}\n`,
+      HOST: '[::1]\r\n',
+      LOG_LEVEL: ' warn',
+      SIGNING_KEY: `${GOOD.SIGNING_KEY}\n`,
+    };
+    const names = Object.keys(said) as (keyof typeof said)[];
+    expect(readConfig(names, said)).toEqual({
+      PORT: 80,
+      MYSQL_URL: GOOD.MYSQL_URL,
+      HOST: '::1',
+      LOG_LEVEL: 'warn',
+      SIGNING_KEY: GOOD.SIGNING_KEY,
+    });
+    expect(readConfig(['MAIL_FOLDER'], { MAIL_FOLDER: '/a folder ' })).toEqual({ MAIL_FOLDER: '/a folder ' });
+  });
+
+  it.each([
+    ['mysql://root@[::1]:3306/cheeper', '::1'],
+    ['mysql://root@[fd00::2]/cheeper', 'fd00::2'],
+    ['mysql://root@127.0.0.1:3306/cheeper', '127.0.0.1'],
+    ['mysql://db.example/cheeper', 'db.example'],
+  ])('have hosts as sockets take them: %s', (url, host) => {
+    expect(readConfig(['MYSQL_URL'], { MYSQL_URL: url })).toEqual({ MYSQL_URL: url });
+    expect(hostOf(url)).toBe(host);
+  });
+
+  it.each([
+    ['nats://[::1]:4222', { servers: ['[::1]:4222'] }],
+    ['nats://a:4222,nats://b:4223', { servers: ['a:4222', 'b:4223'] }],
+    ['tls://me:1%25@a:4222,b', { servers: ['a:4222', 'b'], user: 'me', pass: '1%' }],
+    ['nats://s%2Fecret@a', { servers: ['a'], token: 's/ecret' }],
+  ])('name one server of NATS or several, and who asks: %s', (url, servers) => {
+    expect(readConfig(['NATS_URL'], { NATS_URL: url })).toEqual({ NATS_URL: url });
+    expect(natsServers(url)).toEqual(servers);
+  });
+
   it('that nobody asked for are not looked at', () => {
     expect(readConfig(['PORT'], { NATS_URL: 'nonsense', LANES: '-1' })).toEqual({ PORT: 4_000 });
   });
@@ -107,6 +148,22 @@ describe('settings', () => {
     ['NATS_URL', 'http://localhost'],
     ['MYSQL_URL', 'mysql://localhost:3306/'],
     ['MYSQL_URL', 'mysql://localhost:3306/a/b'],
+    ['MYSQL_URL', 'mysql://root:100%@localhost/cheeper'],
+    ['MYSQL_URL', 'mysql://root:%zz@localhost/cheeper'],
+    ['MYSQL_URL', 'mysql://local%zzhost/cheeper'],
+    ['MYSQL_URL', 'mysql://local\nhost/cheeper'],
+    ['MYSQL_URL', 'mysql:///cheeper'],
+    ['MYSQL_URL', 'mysql://localhost:0/cheeper'],
+    ['MYSQL_URL', 'mysql://localhost:99999/cheeper'],
+    ['NATS_URL', 'nats://me:%@localhost'],
+    ['NATS_URL', 'nats://a:4222,http://b'],
+    ['NATS_URL', 'nats://a:4222,'],
+    ['MAIL_URL', 'smtp://me:%e9@localhost'],
+    ['CHEEPER_URL', 'http://%/'],
+    ['REDIS_URL', 'redis://localhost/%'],
+    ['REDIS_URL', 'redis://localhost/cheeper'],
+    ['HOST', 'localhost:4000'],
+    ['HOST', 'http://localhost'],
     ['REDIS_URL', 'localhost'],
     ['NAMESPACE', '1st'],
     ['NAMESPACE', 'dots.are.separators'],
@@ -143,6 +200,7 @@ describe('settings', () => {
       MYSQL_URL: 'mysql://root:a secret@localhost',
       NATS_URL: 'nat://me:a/se@cret@host',
       REDIS_URL: 'http://:secret@host',
+      MAIL_URL: 'smtp://me:100%secret@host',
     };
     const line = complaint(Object.keys(wrong) as Name[], wrong);
 

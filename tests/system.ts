@@ -13,6 +13,7 @@ import mysql from 'mysql2/promise';
 import { Redis } from 'ioredis';
 import { CheeperClient } from '../client/client.js';
 import { SignUpDocument } from '../client/operations.js';
+import { hostOf } from '../shared/config.js';
 import { migrate } from '../write-side/migrate.js';
 
 export type ServiceName = 'gateway' | 'write-side' | 'read-side';
@@ -153,7 +154,7 @@ export async function startSystem({
     readSides: await launch('read-side', readSides),
     gateways: await launch('gateway', gateways),
   };
-  const pool = mysql.createPool({ uri: shared.MYSQL_URL, connectionLimit: 2 });
+  const pool = mysql.createPool({ uri: shared.MYSQL_URL, host: hostOf(shared.MYSQL_URL), connectionLimit: 2 });
   const redis = new Redis(shared.REDIS_URL);
   const clients: CheeperClient[] = [];
   const stop = async () => {
