@@ -12,7 +12,7 @@ import { EPOCH } from '../shared/token.js';
 import { NO_HEAD } from '../write-side/journal.js';
 import { connectNatsOnce, connectRedisOnce, tellServices, withMysql } from './servers.js';
 import { atMost, OperatorError, parseArguments, UsageError, type Subcommand } from './subcommand.js';
-import { newEpoch } from './truth.js';
+import { newEpoch } from '../write-side/journal.js';
 
 const USAGE = `cheeper epoch [show] [--json]
 cheeper epoch new [--yes] [--json]

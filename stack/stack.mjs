@@ -21,7 +21,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, findProgram, isStopping, launch } from './children.mjs';
+import { describe, findProgram, findPrograms, isStopping, launch } from './children.mjs';
 import { Restarts } from './restarts.mjs';
 import { Failure } from './tell.mjs';
 
@@ -30,8 +30,8 @@ import { Failure } from './tell.mjs';
  * @typedef {'mysql' | 'nats' | 'redis'} ServerName
  *
  * @typedef {object} Kind What there is to know about one server.
- * @property {string[][]} programs sets of programs, each set enough to run it
- * @property {string[]} packages Debian's packages that hold the first set
+ * @property {() => string | undefined} program the server's path, if all that it needs is installed
+ * @property {string[]} packages Debian's packages that hold it
  * @property {(port: number) => string} url
  * @property {(program: string, folder: string, logFile: string) => Promise<void>} prepare makes its folder
  * @property {(program: string, folder: string, port: number) => string[]} args
@@ -47,6 +47,7 @@ import { Failure } from './tell.mjs';
  * @property {string} dataDir
  * @property {ServerName[]} [servers] all three by default
  * @property {Partial<Record<ServerName, number>>} [ports] free ones by default
+ * @property {Partial<Record<ServerName, string[]>>} [args] more of them
  * @property {KeepRunning} [keepRunning] a server that ends unexpectedly is started again
  */
 
@@ -59,7 +60,7 @@ const portMs = 1_000;
 /** @type {Record<ServerName, Kind>} */
 const kinds = {
   mysql: {
-    programs: [['mariadbd', 'mariadb-install-db', 'my_print_defaults'], ['mysqld']],
+    program: mysqlProgram,
     packages: ['mariadb-server-core', 'mariadb-client-core'],
     url: (port) => `mysql://root@127.0.0.1:${port}`,
     prepare: initialiseMysql,
@@ -68,7 +69,7 @@ const kinds = {
     isReady: (answer) => answer[4] === 10, // the protocol's version; a refusal has 255 there
   },
   nats: {
-    programs: [['nats-server']],
+    program: () => findProgram('nats-server'),
     packages: ['nats-server'],
     url: (port) => `nats://127.0.0.1:${port}`,
     prepare: makeFolder,
@@ -78,7 +79,7 @@ const kinds = {
     cannotLose: 'jetstream',
   },
   redis: {
-    programs: [['redis-server'], ['valkey-server']],
+    program: () => findProgram('redis-server') ?? findProgram('valkey-server'),
     packages: ['redis-server'],
     url: (port) => `redis://127.0.0.1:${port}`,
     prepare: makeFolder,
@@ -91,10 +92,10 @@ const kinds = {
 /**
  * @param {StackOptions} options
  */
-export async function startStack({ dataDir, servers = serverNames, ports = {}, keepRunning }) {
+export async function startStack({ dataDir, servers = serverNames, ports = {}, args = {}, keepRunning }) {
   /** @type {Partial<Record<ServerName, Server>>} */
   const running = {};
-  for (const name of servers) running[name] = new Server(name, dataDir, ports[name], keepRunning);
+  for (const name of servers) running[name] = new Server(name, dataDir, ports[name], keepRunning, args[name]);
   const all = Object.values(running);
 
   const stop = async () => {
@@ -161,12 +162,14 @@ class Server {
    * @param {string} dataDir
    * @param {number | undefined} fixedPort
    * @param {KeepRunning | undefined} keepRunning
+   * @param {string[]} [moreArgs]
    */
-  constructor(name, dataDir, fixedPort, keepRunning) {
+  constructor(name, dataDir, fixedPort, keepRunning, moreArgs = []) {
     this.name = name;
     this.port = fixedPort ?? 0;
     this.fixedPort = fixedPort;
     this.keepRunning = keepRunning;
+    this.moreArgs = moreArgs;
     this.#kind = kinds[name];
     this.#folder = join(dataDir, name);
     this.#logFolder = join(dataDir, 'logs');
@@ -231,7 +234,7 @@ class Server {
 
     if (!(await becomesFree(this.port))) raise(`${this.name} can't have port ${this.port}: address already in use.`);
     this.#meantToStop = false;
-    const child = launch(this.name, program, this.#kind.args(program, this.#folder, this.port), { logFile });
+    const child = launch(this.name, program, [...this.#kind.args(program, this.#folder, this.port), ...this.moreArgs], { logFile });
     this.#child = child;
     // A TERM that reaches mariadbd while it starts is swallowed, and it starts all the same. It survives a KILL at any time.
     child.stopSignal = 'SIGKILL';
@@ -301,15 +304,31 @@ class Server {
  * @param {ServerName[]} servers
  */
 export const missingPackages = (servers) =>
-  servers.filter((name) => !kinds[name].programs.some(areHere)).flatMap((name) => kinds[name].packages);
-
-/** @param {string[]} programs */
-const areHere = (programs) => programs.every((program) => findProgram(program) !== undefined);
+  servers.filter((name) => kinds[name].program() === undefined).flatMap((name) => kinds[name].packages);
 
 /** @param {ServerName} name */
 const programOf = (name) =>
-  findProgram(kinds[name].programs.find(areHere)?.[0] ?? '') ??
-  raise(`${name} is not installed; Debian has it in ${kinds[name].packages.join(' and ')}.`);
+  kinds[name].program() ?? raise(`${name} is not installed; Debian has it in ${kinds[name].packages.join(' and ')}.`);
+
+/**
+ * MySQL or MariaDB, as CHEEPER_MYSQL says; without it, whichever comes first on the PATH. MariaDB is often installed under MySQL's names
+ * too, so the program is asked what it is.
+ */
+function mysqlProgram() {
+  const wanted = process.env['CHEEPER_MYSQL'] ?? '';
+  if (!['', 'mysql', 'mariadb'].includes(wanted)) raise(`CHEEPER_MYSQL must be mysql or mariadb, not ${wanted}.`);
+
+  const found = findPrograms(['mariadbd', 'mysqld']).find((program) => {
+    const kind = kindOfMysql(program);
+    const isWhole = kind === 'mysql' || ['mariadb-install-db', 'my_print_defaults'].every((name) => findProgram(name) !== undefined);
+
+    return isWhole && (wanted === '' || kind === wanted);
+  });
+  // MariaDB is what is installed when there is none; MySQL is not in Debian's stable release.
+  if (found === undefined && wanted === 'mysql') raise('CHEEPER_MYSQL is mysql, and there is no mysqld of MySQL on the PATH.');
+
+  return found;
+}
 
 /**
  * One question over a fresh connection; false if there is none, or another answer.
@@ -346,7 +365,7 @@ async function makeFolder(_program, folder) {
  * @param {string} logFile
  */
 async function initialiseMysql(program, folder, logFile) {
-  if (statSync(folder, { throwIfNoEntry: false }) !== undefined) return;
+  if (statSync(folder, { throwIfNoEntry: false }) !== undefined) return expectDataOf(kindOfMysql(program), folder);
 
   const parent = join(folder, '..');
   for (const name of await readdir(parent)) {
@@ -369,7 +388,12 @@ async function initialiseMysql(program, folder, logFile) {
         ],
         options,
       )
-    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, `--datadir=${unfinished}`], options);
+    : launch(
+        'mysql',
+        program,
+        ['--no-defaults', '--initialize-insecure', ...asRoot, `--datadir=${unfinished}`, '--secure-file-priv=NULL'],
+        options,
+      );
   const exit = await child.exit;
   if (exit.code !== 0) raise(`mysql could not make its data folder (${describe(exit)}):\n${child.tail()}`);
 
@@ -403,12 +427,40 @@ function mysqlArgs(program, folder, port) {
     '--max-binlog-size=64M',
     '--binlog-expire-logs-seconds=3600',
     // MySQL's one root is root@localhost, which 127.0.0.1 is only while names are resolved.
-    ...(isMariadb(program) ? ['--skip-name-resolve', '--binlog-format=ROW', '--innodb-log-file-size=64M'] : ['--mysqlx=OFF']),
+    ...(isMariadb(program)
+      ? ['--skip-name-resolve', '--binlog-format=ROW', '--innodb-log-file-size=64M']
+      : ['--mysqlx=OFF', '--secure-file-priv=NULL']), // else it wants a folder that only a package's installation makes
   ];
 }
 
+/** @type {Map<string, 'mysql' | 'mariadb'>} */
+const kindsOfMysql = new Map();
+
 /** @param {string} program */
-const isMariadb = (program) => spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout.includes('MariaDB');
+function kindOfMysql(program) {
+  const kind = kindsOfMysql.get(program) ?? (String(spawnSync(program, ['--version']).stdout).includes('MariaDB') ? 'mariadb' : 'mysql');
+  kindsOfMysql.set(program, kind);
+
+  return kind;
+}
+
+/** @param {string} program */
+const isMariadb = (program) => kindOfMysql(program) === 'mariadb';
+
+/**
+ * Neither can read what the other has made, and says so at length.
+ *
+ * @param {'mysql' | 'mariadb'} kind
+ * @param {string} folder
+ */
+function expectDataOf(kind, folder) {
+  const maker = existsSync(join(folder, 'mysql.ibd')) ? 'mysql' : existsSync(join(folder, 'aria_log_control')) ? 'mariadb' : kind;
+  if (maker === kind) return;
+  const names = { mysql: 'MySQL', mariadb: 'MariaDB' };
+  raise(
+    `${folder} was made by ${names[maker]}, and ${names[kind]} cannot read it: set CHEEPER_MYSQL=${maker}, or another CHEEPER_DATA (cheeper backup and restore take all of it there).`,
+  );
+}
 
 /**
  * @param {string} _program
