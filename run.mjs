@@ -323,6 +323,7 @@ async function serverUrls(dataDir, urls, giveUp) {
 
   return {
     MYSQL_URL: urls.mysql ?? `${stack.mysqlUrl}/cheeper`,
+    ...(urls.mysql === undefined && { MYSQL_PASSWORD: '' }), // ours has none
     NATS_URL: urls.nats ?? stack.natsUrl,
     REDIS_URL: urls.redis ?? stack.redisUrl,
   };
@@ -373,7 +374,7 @@ function settings() {
     host: !HOST || HOST === '0.0.0.0' || HOST === '::' ? 'localhost' : HOST,
     dataDir: dataFolder(resolve(CHEEPER_DATA || join(root, 'data'))),
     urls: {
-      mysql: url('MYSQL_URL', MYSQL_URL, /^mysql:\/\/[^/\s]+\/[^/\s]+$/, 'mysql://user:password@host:3306/database'),
+      mysql: url('MYSQL_URL', MYSQL_URL, /^mysql:\/\/[^/\s]+\/[^/?\s]+(\?\S*)?$/, 'mysql://user:password@host:3306/database'),
       nats: url('NATS_URL', NATS_URL, /^(nats|tls):\/\/\S+$/, 'nats://host:4222'),
       redis: url('REDIS_URL', REDIS_URL, /^rediss?:\/\/\S+$/, 'redis://host:6379'),
     },
@@ -430,7 +431,7 @@ async function claim(dataDir, address) {
 }
 
 /** Settings by which others find the system that runs on a data folder. */
-const whereNames = ['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS'];
+const whereNames = ['MYSQL_URL', 'MYSQL_PASSWORD', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS'];
 
 /** For its owner alone: URLs that were given may hold a password. @param {string} dataDir */
 const whereFile = (dataDir) => join(dataDir, 'where.json');

@@ -28,6 +28,7 @@ import {
   type LiveTimelineSubscription,
   type ReceiptFragment,
 } from '../client/operations.js';
+import { readConfig } from '../shared/config.js';
 import { newId } from '../shared/ids.js';
 import type { EventType } from '../shared/messages/event.js';
 import { castPlayers, type Cast, type Player } from './cast.js';
@@ -297,8 +298,10 @@ function brief(frame: LiveTimelineSubscription['timeline'] | null | undefined) {
 }
 
 async function openStores(story: Story): Promise<Stores | null> {
-  const { MYSQL_URL: mysql, NATS_URL: nats, REDIS_URL: redis, NAMESPACE } = process.env;
-  if (mysql && nats && redis) return Stores.open({ mysql, nats, redis }, NAMESPACE || 'cheeper');
+  const { MYSQL_URL, NATS_URL: nats, REDIS_URL: redis, NAMESPACE } = process.env;
+  if (MYSQL_URL && nats && redis) {
+    return Stores.open({ mysql: readConfig(['MYSQL_URL']).MYSQL_URL, nats, redis }, NAMESPACE || 'cheeper');
+  }
   story.tell('MYSQL_URL, NATS_URL and REDIS_URL are not all given, so the tables and the journal are left out.');
 
   return null;

@@ -88,6 +88,10 @@ describe('settings', () => {
     ['NATS_URL', 'http://localhost'],
     ['MYSQL_URL', 'mysql://localhost:3306/'],
     ['MYSQL_URL', 'mysql://localhost:3306/a/b'],
+    ['MYSQL_URL', 'mysql://cheeper:a/b@localhost:3306/cheeper'],
+    ['MYSQL_URL', 'mysql://cheeper:a#b@localhost:3306/cheeper'],
+    ['MYSQL_URL', 'mysql://cheeper:100%@localhost:3306/cheeper'],
+    ['MYSQL_URL', 'mysql://cheeper:100%25@localhost:3306/cheeper?ssl=true'],
     ['REDIS_URL', 'localhost'],
     ['NAMESPACE', '1st'],
     ['NAMESPACE', 'dots.are.separators'],
@@ -106,6 +110,16 @@ describe('settings', () => {
     ['ALLOWED_ORIGINS', 'https://a.example,*'],
   ])('are checked: %s is not %j', (name, value) => {
     expect(complaint([name], { [name]: value })).toMatch(new RegExp(`^Settings: ${name} `));
+  });
+
+  it('take a password of MySQL as it is, in the place of the one in the URL', () => {
+    const MYSQL_PASSWORD = 'a/b#c%d@e:f?g h%25é';
+    for (const MYSQL_URL of ['mysql://me@[::1]:3306/cheeper?ssl={}', 'mysql://me:another@[::1]:3306/cheeper?ssl={}']) {
+      const address = new URL(readConfig(['MYSQL_URL'], { MYSQL_URL, MYSQL_PASSWORD }).MYSQL_URL);
+      expect(decodeURIComponent(address.password)).toBe(MYSQL_PASSWORD);
+      address.password = '';
+      expect(address.href).toBe(new URL('mysql://me@[::1]:3306/cheeper?ssl={}').href);
+    }
   });
 
   it('keep their secrets when they are wrong', () => {

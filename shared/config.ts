@@ -11,13 +11,31 @@ export class ConfigError extends Error {
   override name = 'ConfigError';
 }
 
-const url = (protocols: string[]) =>
+const url = (protocols: string[], more = '') =>
   z
     .string()
     .refine(
       (value) => URL.canParse(value) && protocols.includes(new URL(value).protocol),
-      `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+      `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}${more}`,
     );
+
+function isPercentEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isObjectInJson(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null;
+  } catch {
+    return false;
+  }
+}
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const count = (least: number, most: number, standard: number) => z.coerce.number().int().min(least).max(most).default(standard);
@@ -30,10 +48,22 @@ const SHARDS = count(1, 256, 8);
 /** Every setting that exists, and its default. A service picks what it needs; all times are in milliseconds. */
 export const settings = {
   NATS_URL: url(['nats:', 'tls:']),
-  MYSQL_URL: url(['mysql:']).refine(
-    (value) => URL.canParse(value) && /^\/\w+$/.test(new URL(value).pathname),
-    'must name a database, as in mysql://user:password@host:3306/cheeper',
-  ),
+  /** In the user and the password, all but letters, digits and -._~ is percent-encoded. MYSQL_PASSWORD takes the password as it is. */
+  MYSQL_URL: url(['mysql:'], ' (a password with /, ? or # in it is percent-encoded, or in MYSQL_PASSWORD)')
+    .refine(
+      (value) => URL.canParse(value) && /^\/\w+$/.test(new URL(value).pathname),
+      'must name a database, as in mysql://user:password@host:3306/cheeper',
+    )
+    .refine(
+      (value) => URL.canParse(value) && [new URL(value).username, new URL(value).password].every(isPercentEncoded),
+      'must have a user and a password that are percent-encoded (a % is %25), or its password in MYSQL_PASSWORD',
+    )
+    .refine(
+      (value) => URL.canParse(value) && new URL(value).searchParams.getAll('ssl').every(isObjectInJson),
+      'must have a JSON object as its ssl, such as ?ssl={"rejectUnauthorized":true}',
+    ),
+  /** Takes the place of the password in MYSQL_URL, as it is: for those who cannot encode it. */
+  MYSQL_PASSWORD: z.string().optional(),
   REDIS_URL: url(['redis:', 'rediss:']),
   /** Goes into every name (streams, subjects, keys, locks), so that several systems can share servers. */
   NAMESPACE: z
@@ -104,8 +134,16 @@ export function readConfig<K extends keyof Settings>(
     else faults.push(value === undefined ? `${name} is missing` : `${name} ${describe(name, parsed.error.issues[0]!, value)}`);
   }
   if (faults.length > 0) throw new ConfigError(`Settings: ${faults.join('; ')}`);
+  if (typeof config.MYSQL_URL === 'string' && env.MYSQL_PASSWORD) config.MYSQL_URL = withPassword(config.MYSQL_URL, env.MYSQL_PASSWORD);
 
   return config as { [P in K]: z.output<Settings[P]> };
+}
+
+function withPassword(mysqlUrl: string, password: string): string {
+  const address = new URL(mysqlUrl);
+  address.password = encodeURIComponent(password);
+
+  return address.href;
 }
 
 function describe(name: string, issue: z.core.$ZodIssue, value: string): string {
