@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['node_modules/', 'dist/', 'data/', 'client/operations.ts'] },
+  { ignores: ['node_modules/', 'dist/', 'data/', '.servers/', 'client/operations.ts'] },
   js.configs.recommended,
   {
     rules: { 'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', destructuredArrayIgnorePattern: '^_' }] },

@@ -6,7 +6,8 @@ const isDeep = process.env.CHEEPER_DEEP === '1';
 export default {
   testEnvironment: 'node',
   testMatch: [isDeep ? `**${deep}**/*.test.ts` : '**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/data/', ...(isDeep ? [] : [deep])],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/data/', '/\\.servers/', ...(isDeep ? [] : [deep])],
+  modulePathIgnorePatterns: ['<rootDir>/\\.servers/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

@@ -1,5 +1,5 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:faults`, `demo`, `check`, `generate`, `bench` and
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:servers`, `test:faults`, `demo`, `check`, `generate`, `bench` and
  * `cheeper`.
  *
  * What they promise:
@@ -25,11 +25,12 @@ import {
   writeSync,
 } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Child, describe, isStopping, launch, must, stopAll } from './stack/children.mjs';
 import { tryLock } from './stack/lock.mjs';
+import { newestServers } from './stack/newest-servers.mjs';
 import { Restarts } from './stack/restarts.mjs';
 import { prepare } from './stack/prepare.mjs';
 import { becomesFree, freePort, isAlive, removeAbandonedFolders, serverNames, startStack, temporaryFolder } from './stack/stack.mjs';
@@ -59,7 +60,7 @@ const generators = [
 
 /** The services, in the order in which they are stopped. */
 const services = ['gateway', 'write-side', 'read-side'];
-const stopOrder = ['test', 'demo', 'cheeper', 'bench', 'generate', 'migrations', ...services];
+const stopOrder = ['test', 'servers', 'demo', 'cheeper', 'bench', 'generate', 'migrations', ...services];
 
 const readyMs = 90_000;
 const echoMs = 250;
@@ -71,6 +72,7 @@ const commands = {
   start,
   test,
   'test:deep': testDeep,
+  'test:servers': testServers,
   'test:faults': testFaults,
   demo: () => drive('demo'),
   check,
@@ -122,6 +124,15 @@ async function test() {
 /** The tests in `tests/deep`, which take too long for `npm test`. */
 async function testDeep() {
   return jest(process.argv.slice(3), { ...process.env, CHEEPER_DEEP: '1' });
+}
+
+/** `npm test` on the newest servers that there are, in place of this machine's. */
+async function testServers() {
+  const programs = await newestServers();
+  process.env['PATH'] = `${programs}${delimiter}${process.env['PATH']}`;
+  process.env['CHEEPER_MYSQL'] = 'mysql';
+
+  return jest(process.argv.slice(3), process.env);
 }
 
 /** All crash points, and 60 faults at random; `--hours N`: everything, again and again; `--seed S`: what a run before has done. */

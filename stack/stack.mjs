@@ -318,12 +318,7 @@ function mysqlProgram() {
   const wanted = process.env['CHEEPER_MYSQL'] ?? '';
   if (!['', 'mysql', 'mariadb'].includes(wanted)) raise(`CHEEPER_MYSQL must be mysql or mariadb, not ${wanted}.`);
 
-  const found = findPrograms(['mariadbd', 'mysqld']).find((program) => {
-    const kind = kindOfMysql(program);
-    const isWhole = kind === 'mysql' || ['mariadb-install-db', 'my_print_defaults'].every((name) => findProgram(name) !== undefined);
-
-    return isWhole && (wanted === '' || kind === wanted);
-  });
+  const found = mysqlPrograms().find((program) => wanted === '' || kindOfMysql(program) === wanted);
   // MariaDB is what is installed when there is none; MySQL is not in Debian's stable release.
   if (found === undefined && wanted === 'mysql') raise('CHEEPER_MYSQL is mysql, and there is no mysqld of MySQL on the PATH.');
 
@@ -432,6 +427,15 @@ function mysqlArgs(program, folder, port) {
       : ['--mysqlx=OFF', '--secure-file-priv=NULL']), // else it wants a folder that only a package's installation makes
   ];
 }
+
+/** In the order of the PATH; of MariaDB only if all of it is there. */
+const mysqlPrograms = () =>
+  findPrograms(['mariadbd', 'mysqld']).filter(
+    (program) => !isMariadb(program) || ['mariadb-install-db', 'my_print_defaults'].every((name) => findProgram(name) !== undefined),
+  );
+
+/** What CHEEPER_MYSQL can choose from here. */
+export const installedMysql = () => [...new Set(mysqlPrograms().map(kindOfMysql))];
 
 /** @type {Map<string, 'mysql' | 'mariadb'>} */
 const kindsOfMysql = new Map();

@@ -12,10 +12,8 @@ import { connectionOptions, setSession } from './database.js';
 import { migrationsList } from './migrations/migrations.js';
 import { Schema } from './migrations/schema.js';
 
-/** Who migrates and is silent for this long is dead: the server ends its session, and the next one goes on. */
-const SILENCE_SECONDS = 60;
-/** For a row that a batch of commands holds. */
-const LOCK_WAIT_SECONDS = 60;
+/** The server ends the session of a process that has been silent for a minute, so that the next one has its turn. */
+const SESSION = { waitSeconds: 60, lockWaitSeconds: 60 };
 /** For another process that migrates the same database, which may have to copy large tables. */
 const MAX_WAIT_SECONDS = 3_600;
 const UNKNOWN_DATABASE = 1049;
@@ -35,7 +33,7 @@ export async function migrate(mysqlUrl: string): Promise<string[]> {
 
 /** On a connection of its own, which must be closed afterwards. */
 export async function migrateWith(connection: Pick<Connection, 'query'>): Promise<string[]> {
-  await setSession(connection, { waitSeconds: SILENCE_SECONDS, lockWaitSeconds: LOCK_WAIT_SECONDS });
+  await setSession(connection, SESSION);
   await expectSettingsForMigrations(connection);
   await waitForTurn(connection);
   const schema = new Schema(connection);
@@ -65,6 +63,7 @@ async function connect(mysqlUrl: string): Promise<Connection> {
     url.pathname = '/';
     connection = await to(url.href);
     try {
+      await setSession(connection, SESSION);
       await connection.query(`CREATE DATABASE IF NOT EXISTS \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
       await connection.query(`USE \`${name}\``);
     } catch (cause) {
