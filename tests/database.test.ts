@@ -27,7 +27,7 @@ let serverUrl: string;
 beforeAll(async () => {
   dataDir = await temporaryFolder();
   stack = await startStack({ dataDir, servers: ['mysql'], args: { mysql: ['--explicit-defaults-for-timestamp=OFF'] } });
-  admin = await mysql.createConnection(stack.mysqlUrl);
+  admin = await mysql.createConnection({ uri: stack.mysqlUrl, supportBigNumbers: true, bigNumberStrings: true });
   const [[row]] = await admin.query<RowDataPacket[]>('SELECT VERSION() AS version');
   isMariadb = String(row!.version).includes('MariaDB');
   // Not an administrator, for whom a server makes exceptions.
@@ -58,7 +58,10 @@ async function withSettings<T>(settings: Record<string, string | number>, work: 
     for (const [name, value] of Object.entries(settings)) await admin.query(`SET GLOBAL ${name} = ?`, [value]);
     return await work();
   } finally {
-    for (const [name, value] of [...before].toReversed()) await admin.query(`SET GLOBAL ${name} = ?`, [value]);
+    for (const [name, value] of [...before].toReversed()) {
+      const literal = /^\d+$/.test(String(value)) ? mysql.raw(String(value)) : value;
+      await admin.query(`SET GLOBAL ${name} = ?`, [literal]);
+    }
   }
 }
 
@@ -169,8 +172,9 @@ describe('a server that cannot be worked with', () => {
   ];
 
   it.each(WRONG)('%s is told in one line', async (_, settings, change, line) => {
-    const url = new URL(`${serverUrl}/t${newId().slice(-8)}`);
-    await admin.query('CREATE DATABASE ??', [url.pathname.slice(1)]);
+    const name = `t${newId().slice(-8)}`;
+    const url = new URL(`${serverUrl}/${name}`);
+    await admin.query('CREATE DATABASE ??', [name]);
     change(url);
     await withSettings(settings, async () => {
       for (const program of ['migrate', 'main']) {
@@ -178,7 +182,29 @@ describe('a server that cannot be worked with', () => {
         expect({ program, code, lines }).toEqual({ program, code: 1, lines: [expect.stringMatching(line)] });
       }
     });
-    await admin.query('DROP DATABASE IF EXISTS ??', [url.pathname.slice(1)]);
+    await admin.query('DROP DATABASE ??', [name]);
+  });
+
+  it('that encrypts nothing, or only encrypts, is told in one line, unless the URL says the same', async () => {
+    const url = new URL(`${serverUrl}/t${newId().slice(-8)}`);
+    const encrypted = new URL(`${url.href}?ssl={"rejectUnauthorized":false}`).href;
+    const canEncrypt = await mysql.createConnection(`${serverUrl}?ssl={"rejectUnauthorized":false}`).then(
+      (connection) => connection.end().then(() => true),
+      () => false,
+    );
+    const [wrong, right] = canEncrypt ? [url.href, encrypted] : [encrypted, url.href];
+    await withSettings(canEncrypt ? { require_secure_transport: 1 } : {}, async () => {
+      expect(await run('migrate', right)).toEqual({ code: 0, lines: [''] });
+      for (const program of ['migrate', 'main']) {
+        const { code, lines } = await run(program, wrong);
+        expect({ program, code, lines }).toEqual({
+          program,
+          code: 1,
+          lines: [expect.stringMatching(/insecure transport|secure connection/)],
+        });
+      }
+    });
+    await admin.query('DROP DATABASE ??', [url.pathname.slice(1)]);
   });
 
   it('without the database, it is told that migrations are to be run', async () => {
