@@ -1,6 +1,6 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:servers`, `test:faults`, `demo`, `check`, `generate`, `bench` and
- * `cheeper`.
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:servers`, `test:faults`, `demo`, `check`,
+ * `generate`, `bench` and `cheeper`.
  *
  * What they promise:
  * - They need Node 20 and npm. The packages, Node 24, and on Debian the three servers are fetched when they are missing.

@@ -28,21 +28,29 @@ const paths = { mysqld: 'usr/sbin', 'nats-server': 'usr/sbin', 'redis-server': '
  * @returns the folder with `mysqld`, `nats-server` and `redis-server`, to come first on the PATH
  */
 export async function newestServers() {
-  mkdirSync(folder, { recursive: true });
-  await holding(folder, async () => {
-    if (!existsSync(root)) await install();
-  });
-  writePrograms();
+  if (!existsSync(root)) expectRootOnDebian();
+  try {
+    mkdirSync(folder, { recursive: true });
+    await holding(folder, async () => {
+      if (!existsSync(root)) await install();
+    });
+    writePrograms();
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === undefined) throw error;
+    fails(`${folder} cannot be used`)(/** @type {Error} */ (error));
+  }
   for (const name of Object.keys(paths)) say((await output(join(programs, name), ['--version'])).trim());
 
   return programs;
 }
 
-async function install() {
+function expectRootOnDebian() {
   const isDebian = existsSync('/etc/debian_version') && findProgram('apt-get') !== undefined;
-  if (process.getuid?.() !== 0 || !isDebian) {
-    throw new Failure('The newest servers are taken from Debian: npm run test:servers must be run as root, on Debian.');
-  }
+  if (process.getuid?.() === 0 && isDebian) return;
+  throw new Failure('The newest servers are taken from Debian: npm run test:servers must be run as root, on Debian.');
+}
+
+async function install() {
   const startedAt = Date.now();
   say(`Preparing ${packages.join(', ')} from Debian's unstable suite in ${folder} …`);
   await installFromDebian(() => (findProgram('debootstrap') === undefined ? ['debootstrap'] : [])).catch(fails('no debootstrap'));
