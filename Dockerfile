@@ -1,5 +1,5 @@
 # One image for all services; the command says which: node dist/{gateway,write-side,read-side}/main.js
-# and node dist/write-side/migrate.js for the migrations; node dist/cli/main.js for operators.
+# and node dist/write-side/migrate.js for the migrations; node dist/cli/main.js for operators. What .dockerignore lets in is all it needs.
 
 FROM node:24-bookworm-slim AS build
 WORKDIR /app

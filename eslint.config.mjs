@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['node_modules/', 'dist/', 'client/dist/', 'data/', 'client/operations.ts', 'tests/relay/__generated__/'] },
+  { ignores: ['node_modules/', 'dist/', 'client/dist/', 'data/', '.servers/', 'client/operations.ts', 'tests/relay/__generated__/'] },
   js.configs.recommended,
   {
     rules: { 'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', destructuredArrayIgnorePattern: '^_' }] },

@@ -10,7 +10,8 @@ export default {
   testEnvironment: 'node',
   testMatch: [isDeep ? `**${deep}**/*.test.ts` : '**/*.test.ts'],
   // Of this checkout alone: it may itself be in a folder of such a name.
-  testPathIgnorePatterns: [...['node_modules', 'dist', 'data'].map(folderHere), ...(isDeep ? [] : [deep])],
+  testPathIgnorePatterns: [...['node_modules', 'dist', 'data', '.servers'].map(folderHere), ...(isDeep ? [] : [deep])],
+  modulePathIgnorePatterns: ['<rootDir>/\\.servers/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

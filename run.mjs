@@ -1,6 +1,6 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:faults`, `demo`, `check`, `generate`, `bench` and
- * `cheeper`.
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:servers`, `test:faults`, `demo`, `check`,
+ * `generate`, `bench` and `cheeper`.
  *
  * What they promise:
  * - They need Node 20 and npm. The packages, Node 24, and on Debian the three servers are fetched when they are missing.
@@ -16,13 +16,14 @@ import { existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSyn
 import { get } from 'node:http';
 import { isIP } from 'node:net';
 import { constants } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { addressesOfLocalhost, reachable } from './stack/address.mjs';
 import { Child, describe, isStopping, launch, must, stopAll } from './stack/children.mjs';
 import { dataFolder, isAlive, removeAbandonedFolders, temporaryFolder, temporaryRoot } from './stack/folders.mjs';
 import { tryLock } from './stack/lock.mjs';
+import { newestServers } from './stack/newest-servers.mjs';
 import { Restarts } from './stack/restarts.mjs';
 import { prepare } from './stack/prepare.mjs';
 import { becomesFree, freePort, serverNames, startStack } from './stack/stack.mjs';
@@ -54,7 +55,7 @@ const generators = [
 
 /** The services, in the order in which they are stopped. */
 const services = ['gateway', 'write-side', 'read-side'];
-const stopOrder = ['test', 'demo', 'cheeper', 'bench', 'generate', 'migrations', ...services];
+const stopOrder = ['test', 'servers', 'demo', 'cheeper', 'bench', 'generate', 'migrations', ...services];
 
 const readyMs = 90_000;
 const echoMs = 250;
@@ -66,6 +67,7 @@ const commands = {
   start,
   test,
   'test:deep': testDeep,
+  'test:servers': testServers,
   'test:faults': testFaults,
   demo: () => drive('demo'),
   check,
@@ -130,6 +132,15 @@ async function test() {
 /** The tests in `tests/deep`, which take too long for `npm test`. */
 async function testDeep() {
   return jest(process.argv.slice(3), { ...process.env, CHEEPER_DEEP: '1' });
+}
+
+/** `npm test` on the newest servers that there are, in place of this machine's. */
+async function testServers() {
+  const programs = await newestServers();
+  process.env['PATH'] = `${programs}${delimiter}${process.env['PATH']}`;
+  process.env['CHEEPER_MYSQL'] = 'mysql';
+
+  return jest(process.argv.slice(3), process.env);
 }
 
 /** All crash points, and 60 faults at random; `--hours N`: everything, again and again; `--seed S`: what a run before has done. */
@@ -335,6 +346,7 @@ async function serverUrls(dataDir, urls, giveUp) {
 
   return {
     MYSQL_URL: urls.mysql ?? `${stack.mysqlUrl}/cheeper`,
+    ...(urls.mysql === undefined && { MYSQL_PASSWORD: '' }), // ours has none
     NATS_URL: urls.nats ?? stack.natsUrl,
     REDIS_URL: urls.redis ?? stack.redisUrl,
   };
@@ -407,7 +419,7 @@ function settings() {
     port,
     host,
     urls: {
-      mysql: url('MYSQL_URL', /^mysql:\/\/[^/\s]+\/[^/\s]+$/, 'mysql://user:password@host:3306/database'),
+      mysql: url('MYSQL_URL', /^mysql:\/\/[^/\s]+\/[^/?\s]+(\?\S*)?$/, 'mysql://user:password@host:3306/database'),
       nats: url('NATS_URL', /^(nats|tls):\/\/\S+$/, 'nats://host:4222'),
       redis: url('REDIS_URL', /^rediss?:\/\/[^/\s]+\S*$/, 'redis://host:6379'),
     },
@@ -477,7 +489,7 @@ async function claim(dataDir, address) {
 }
 
 /** Settings by which others find the system that runs on a data folder. */
-const whereNames = ['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS'];
+const whereNames = ['MYSQL_URL', 'MYSQL_PASSWORD', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS'];
 
 /** For its owner alone: URLs that were given may hold a password. @param {string} dataDir */
 const whereFile = (dataDir) => join(dataDir, 'where.json');

@@ -26,7 +26,7 @@ export async function bareHops(): Promise<BareHops> {
   await streams.streams.add({ name: stream, subjects: [stream], storage: StorageType.File });
   const js = jetstream(nats);
   const database = await mysql.createConnection(required('MYSQL_URL'));
-  await database.query(`CREATE TABLE ${stream} (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, body TEXT)`);
+  await database.query(`CREATE TABLE ${stream} (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, body TEXT) ENGINE = InnoDB`);
   const redis = new Redis(required('REDIS_URL'));
   redis.defineCommand('benchWrite', {
     numberOfKeys: 1,

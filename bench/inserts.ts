@@ -10,7 +10,7 @@ let connections: Connection[] = [];
 answer({
   open: async ({ url, clients }: { url: string; clients: number }) => {
     const first = await mysql.createConnection(url);
-    await first.query('CREATE TABLE inserts (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, body TEXT NOT NULL)');
+    await first.query('CREATE TABLE inserts (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, body TEXT NOT NULL) ENGINE = InnoDB');
     connections = [first, ...(await Promise.all(Array.from({ length: clients - 1 }, () => mysql.createConnection(url))))];
   },
   run: async ({ seconds }: { seconds: number }) => {

@@ -12,12 +12,14 @@ import type { Connection } from 'mysql2/promise';
 import { z } from 'zod';
 import { readConfig } from '../shared/config.js';
 import { EPOCH } from '../shared/token.js';
+import { newEpoch } from '../write-side/journal.js';
 import { migrate } from '../write-side/migrate.js';
 import { migrationsList } from '../write-side/migrations/migrations.js';
+import { MIGRATIONS_TABLE } from '../write-side/migrations/schema.js';
 import { progress, readLines, writeWhole } from './lines.js';
 import { withMysql } from './servers.js';
 import { atMost, OperatorError, parseArguments, UsageError, type Subcommand } from './subcommand.js';
-import { keepOthersAway, MIGRATIONS_TABLE, newEpoch, standingOf, tablesOf } from './truth.js';
+import { keepOthersAway, standingOf, tablesOf } from './truth.js';
 
 const FORMAT = 1;
 /** Characters of rows in one INSERT, about: servers take packets of 16 MiB and more. */
@@ -96,7 +98,7 @@ async function write(connection: Connection, file: string) {
   // In the order in which a restore makes them.
   const tables = [MIGRATIONS_TABLE, ...all.filter((name) => name !== MIGRATIONS_TABLE && name !== 'journal_head'), 'journal_head'];
   const [[head]] = await connection.query<RowDataPacket[]>('SELECT epoch, position FROM journal_head WHERE id = 1');
-  const [migrations] = await connection.query<RowDataPacket[]>('SELECT name FROM ?? ORDER BY id', [MIGRATIONS_TABLE]);
+  const [migrations] = await connection.query<RowDataPacket[]>('SELECT name AS name FROM ?? ORDER BY id', [MIGRATIONS_TABLE]);
   const first: Header = {
     cheeper: 'backup',
     format: FORMAT,
@@ -279,19 +281,21 @@ async function makeDatabase(url: string): Promise<void> {
   });
 }
 
-/** Replaces everything. The table of migrations is there throughout, so that nobody begins anew in between; the head comes last. */
+/** Replaces everything. The table of migrations is there throughout, and never empty, so that nobody begins anew in between; the head comes last. */
 async function load(connection: Connection, mysqlUrl: string, file: string, first: Header, rows: Record<string, number>): Promise<string> {
   const left = new Set(await tablesOf(connection));
   const drop = async (name: string) => {
     if (left.delete(name)) await connection.query('DROP TABLE ??', [name]);
   };
   await drop('journal_head');
+  const collations = await collationsOf(connection);
   const told = progress(
     'rows',
     Object.values(rows).reduce((a, b) => a + b, 0),
   );
   let count = 0;
   let table: Inserts | null = null;
+  let current = '';
   let isHeader = true;
   for await (const lines of readLines(file, { gzip: true })) {
     for (const line of lines) {
@@ -307,14 +311,17 @@ async function load(connection: Connection, mysqlUrl: string, file: string, firs
         continue;
       }
       await table?.flush();
+      // Without a row in it the table of migrations says that none has been run, and whoever ran them would begin a new journal here.
+      if (current === MIGRATIONS_TABLE) await connection.query('COMMIT');
       const { table: name, create, columns } = tableLine.parse(JSON.parse(line));
       if (name === MIGRATIONS_TABLE && left.delete(name)) {
-        await connection.query('DELETE FROM ??', [name]);
+        await connection.query('START TRANSACTION; DELETE FROM ??', [name]);
       } else {
         await drop(name);
-        await connection.query(create);
+        await connection.query(withKnownCollations(create, collations));
       }
       table = new Inserts(connection, name, columns);
+      current = name;
     }
   }
   await table?.flush();
@@ -331,6 +338,21 @@ async function load(connection: Connection, mysqlUrl: string, file: string, firs
 
   return epoch;
 }
+
+async function collationsOf(connection: Connection): Promise<Set<string>> {
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT collation_name AS name FROM information_schema.collations');
+
+  return new Set(rows.map(({ name }) => String(name)));
+}
+
+/**
+ * MySQL and MariaDB have default collations that the other does not know. The tables of this system name theirs, which both know; older
+ * releases left the table's own to the server, which matters to no column of theirs.
+ */
+const withKnownCollations = (create: string, known: ReadonlySet<string>): string =>
+  create.replace(/\bCOLLATE([ =])(utf8mb4_\w+)/g, (text, equals: string, name: string) =>
+    known.has(name) ? text : `COLLATE${equals}utf8mb4_bin`,
+  );
 
 /** Rows on their way into a table, many in a statement. */
 class Inserts {

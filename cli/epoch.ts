@@ -9,10 +9,9 @@ import { readConfig } from '../shared/config.js';
 import type { Nats } from '../shared/jetstream.js';
 import { natsNames } from '../shared/names.js';
 import { EPOCH } from '../shared/token.js';
-import { NO_HEAD } from '../write-side/journal.js';
+import { newEpoch, NO_HEAD } from '../write-side/journal.js';
 import { connectNatsOnce, connectRedisOnce, tellServices, withMysql } from './servers.js';
 import { atMost, OperatorError, parseArguments, UsageError, type Subcommand } from './subcommand.js';
-import { newEpoch } from './truth.js';
 
 const USAGE = `cheeper epoch [show] [--json]
 cheeper epoch new [--yes] [--json]

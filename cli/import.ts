@@ -16,12 +16,14 @@ import { Author } from '../write-side/authors/author.js';
 import { Cheep } from '../write-side/cheeps/cheep.js';
 import { Follow, followId } from '../write-side/follows/follow.js';
 import { inboxKey, type RecordedOutcome } from '../write-side/inbox.js';
+import { newEpoch } from '../write-side/journal.js';
 import { Like, likeId } from '../write-side/likes/like.js';
+import { MIGRATIONS_TABLE } from '../write-side/migrations/schema.js';
 import { NotificationList, storedIds } from '../write-side/notifications/notification.js';
 import { progress, readLines } from './lines.js';
 import { describe } from './servers.js';
 import { OperatorError } from './subcommand.js';
-import { MIGRATIONS_TABLE, newEpoch, tablesOf } from './truth.js';
+import { tablesOf } from './truth.js';
 
 export const FORMAT = 1;
 

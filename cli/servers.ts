@@ -7,6 +7,7 @@ import { hostOf, natsServers } from '../shared/config.js';
 import type { Nats } from '../shared/jetstream.js';
 import { natsNames } from '../shared/names.js';
 import { epochKey, shardsKey, type Space } from '../read-side/shard.js';
+import { connectionOptions, setSession } from '../write-side/database.js';
 import { OperatorError } from './subcommand.js';
 
 const CONNECT_MS = 3_000;
@@ -48,28 +49,20 @@ export async function connectNatsOnce(url: string): Promise<Nats> {
 
 /** For a row that a batch of commands, or a stopped process, holds: longer than MySQL lets a silent process hold anything. */
 const LOCK_WAIT_SECONDS = 15;
+/** Between two statements: a file of a backup is read meanwhile, or an operator's answer is waited for. */
+const SILENCE_SECONDS = 3_600;
 
 /** A single connection, which waits for statements as long as they take. @throws OperatorError when it does not answer */
 export async function connectMysqlOnce(url: string): Promise<Connection> {
+  let connection: Connection | null = null;
   try {
-    const connection = await mysql.createConnection({
-      uri: url,
-      host: hostOf(url),
-      charset: 'utf8mb4_bin',
-      timezone: 'Z',
-      supportBigNumbers: true,
-      dateStrings: true,
-      multipleStatements: true,
-      connectTimeout: CONNECT_MS,
-    });
+    connection = await mysql.createConnection({ ...connectionOptions(url, { silenceMs: Infinity }), multipleStatements: true });
     connection.on('error', () => undefined); // Whoever asks it something hears of it.
-    await connection.query(
-      `SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
-       SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'`,
-    );
+    await setSession(connection, { waitSeconds: SILENCE_SECONDS, lockWaitSeconds: LOCK_WAIT_SECONDS });
 
     return connection;
   } catch (error) {
+    connection?.destroy();
     throw new OperatorError(`MySQL cannot be asked: ${describe(error)}`);
   }
 }

@@ -3,21 +3,15 @@
  * write side works. And whatever is begun here has its journal head written last, without which none works either: half a restore
  * is never taken for a whole one, however it ended.
  */
-import { randomBytes } from 'node:crypto';
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { lockNames } from '../shared/names.js';
+import { MIGRATIONS_TABLE } from '../write-side/migrations/schema.js';
 import { OperatorError } from './subcommand.js';
 
 /** As many write sides as there can be: one for each lane. */
 const MOST_WRITE_SIDES = 256;
 const PROCESS_MANAGERS = ['reactions', 'mailer'];
-
-/** The table in which MikroORM notes which migrations were run. */
-export const MIGRATIONS_TABLE = 'mikro_orm_migrations';
-
-/** The name of a journal's new life. */
-export const newEpoch = (): string => randomBytes(4).toString('hex');
 
 /**
  * Keeps all write sides away for as long as the connection lives.

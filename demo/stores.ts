@@ -97,8 +97,8 @@ export class Stores {
   /** What these commands left there. @param after a position before all of that */
   async journalOf(commandIds: string[], after: number): Promise<JournalLine[]> {
     const [rows] = await this.database.query<RowDataPacket[]>(
-      `SELECT position, type, JSON_VALUE(body, '$.actorId') AS actorId FROM journal
-       WHERE position > ? AND JSON_VALUE(body, '$.commandId') IN (?) ORDER BY position`,
+      `SELECT position, type, JSON_UNQUOTE(JSON_EXTRACT(body, '$.actorId')) AS actorId FROM journal
+       WHERE position > ? AND JSON_UNQUOTE(JSON_EXTRACT(body, '$.commandId')) IN (?) ORDER BY position`,
       [after, commandIds],
     );
 

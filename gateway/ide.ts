@@ -280,7 +280,9 @@ export function serveIde(app: FastifyInstance): string {
   app.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(html));
   app.get(`${STATIC_PATH}*`, async (request, reply) => {
     const urlPath = request.url.split('?')[0]!;
-    const file = await getStaticFile({ staticPath: STATIC_PATH, urlPath, acceptEncoding: request.headers['accept-encoding'] });
+    const acceptEncoding = request.headers['accept-encoding'];
+    // Without the maps of the page's source, which are not in an image.
+    const file = await getStaticFile({ staticPath: STATIC_PATH, urlPath, acceptEncoding, disallowDevAssets: true });
     if (!file) return reply.code(404).send({ error: 'There is no such file.' });
 
     return reply.headers(file.headers).send(file.content);

@@ -164,6 +164,10 @@ describe('settings', () => {
     ['REDIS_URL', 'redis://localhost/cheeper'],
     ['HOST', 'localhost:4000'],
     ['HOST', 'http://localhost'],
+    ['MYSQL_URL', 'mysql://cheeper:a/b@localhost:3306/cheeper'],
+    ['MYSQL_URL', 'mysql://cheeper:a#b@localhost:3306/cheeper'],
+    ['MYSQL_URL', 'mysql://cheeper:100%@localhost:3306/cheeper'],
+    ['MYSQL_URL', 'mysql://cheeper:100%25@localhost:3306/cheeper?ssl=true'],
     ['REDIS_URL', 'localhost'],
     ['NAMESPACE', '1st'],
     ['NAMESPACE', 'dots.are.separators'],
@@ -192,6 +196,16 @@ describe('settings', () => {
     ['TRUST_PROXY', 'true, 10.0.0.1'],
   ])('are checked: %s is not %j', (name, value) => {
     expect(complaint([name], { [name]: value })).toMatch(new RegExp(`^Settings: ${name} `));
+  });
+
+  it('take a password of MySQL as it is, in the place of the one in the URL', () => {
+    const MYSQL_PASSWORD = 'a/b#c%d@e:f?g h%25é';
+    for (const MYSQL_URL of ['mysql://me@[::1]:3306/cheeper?ssl={}', 'mysql://me:another@[::1]:3306/cheeper?ssl={}']) {
+      const address = new URL(readConfig(['MYSQL_URL'], { MYSQL_URL, MYSQL_PASSWORD }).MYSQL_URL);
+      expect(decodeURIComponent(address.password)).toBe(MYSQL_PASSWORD);
+      address.password = '';
+      expect(address.href).toBe(new URL('mysql://me@[::1]:3306/cheeper?ssl={}').href);
+    }
   });
 
   it('keep their secrets when they are wrong', () => {

@@ -14,9 +14,10 @@ export class ConfigError extends Error {
   override name = 'ConfigError';
 }
 
-const url = (protocols: string[]) =>
+/** @param hint is said of a value that is no URL */
+const url = (protocols: string[], hint = '') =>
   z.string().superRefine((value, context) => {
-    const fault = faultInUrl(value, protocols);
+    const fault = faultInUrl(value, protocols, hint);
     if (fault !== null) context.addIssue({ code: 'custom', message: fault });
   });
 
@@ -30,11 +31,11 @@ const urls = (protocols: string[]) =>
   });
 
 /** What is wrong with it, as a sentence that begins with "must"; null when it can be used. A secret in it is not repeated. */
-function faultInUrl(value: string, protocols: string[]): string | null {
+function faultInUrl(value: string, protocols: string[], hint = ''): string | null {
   // The parser takes out tabs and line ends, and not all who get the URL do.
   const parsed = URL.canParse(value) && !/\s/.test(value) ? new URL(value) : null;
   if (!parsed || !protocols.includes(parsed.protocol) || parsed.hostname === '') {
-    return `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`;
+    return `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}${hint}`;
   }
   if (parsed.port === '0') return 'must have a port from 1 to 65535';
   try {
@@ -71,6 +72,15 @@ function listOfUrls(value: string): string[] {
   const protocol = /^\w+:\/\//.exec(value)?.[0] ?? '';
 
   return value.split(',').map((one) => (one.includes('://') ? one : protocol + one));
+}
+
+function isObjectInJson(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null;
+  } catch {
+    return false;
+  }
 }
 
 const port = z.coerce.number().int().min(1).max(65_535);
@@ -112,10 +122,18 @@ const SHARDS = count(1, 256, 8);
 export const settings = {
   /** One server of a cluster, or several, separated by commas. */
   NATS_URL: urls(['nats:', 'tls:']),
-  MYSQL_URL: url(['mysql:']).refine(
-    (value) => URL.canParse(value) && /^\/\w+$/.test(new URL(value).pathname),
-    'must name a database, as in mysql://user:password@host:3306/cheeper',
-  ),
+  /** In the user and the password, all but letters, digits and -._~ is percent-encoded. MYSQL_PASSWORD takes the password as it is. */
+  MYSQL_URL: url(['mysql:'], ' (a password with /, ? or # in it is percent-encoded, or in MYSQL_PASSWORD)')
+    .refine(
+      (value) => URL.canParse(value) && /^\/\w+$/.test(new URL(value).pathname),
+      'must name a database, as in mysql://user:password@host:3306/cheeper',
+    )
+    .refine(
+      (value) => URL.canParse(value) && new URL(value).searchParams.getAll('ssl').every(isObjectInJson),
+      'must have a JSON object as its ssl, such as ?ssl={"rejectUnauthorized":true}',
+    ),
+  /** Takes the place of the password in MYSQL_URL, as it is: for those who cannot encode it. */
+  MYSQL_PASSWORD: z.string().optional(),
   REDIS_URL: url(['redis:', 'rediss:']).refine(
     (value) => URL.canParse(value) && /^\/?\d*$/.test(new URL(value).pathname),
     'must end with the number of a database, if with anything, as in redis://host:6379/1',
@@ -202,8 +220,16 @@ export function readConfig<K extends keyof Settings>(
     else faults.push(value === undefined ? `${name} is missing` : `${name} ${describe(name, parsed.error.issues[0]!, value)}`);
   }
   if (faults.length > 0) throw new ConfigError(`Settings: ${faults.join('; ')}`);
+  if (typeof config.MYSQL_URL === 'string' && env.MYSQL_PASSWORD) config.MYSQL_URL = withPassword(config.MYSQL_URL, env.MYSQL_PASSWORD);
 
   return config as { [P in K]: z.output<Settings[P]> };
+}
+
+function withPassword(mysqlUrl: string, password: string): string {
+  const address = new URL(mysqlUrl);
+  address.password = encodeURIComponent(password);
+
+  return address.href;
 }
 
 function describe(name: string, issue: z.core.$ZodIssue, value: string): string {

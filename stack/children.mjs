@@ -182,18 +182,21 @@ export async function stopAll(inOrder) {
 /** @param {Exit} exit */
 export const describe = ({ code, signal }) => (signal === null ? `exit code ${code}` : signal);
 
+/** @param {string} name */
+export const findProgram = (name) => findPrograms([name])[0];
+
 /**
- * Servers are often in places that only root has on the PATH.
+ * All programs with one of these names, in the order of the PATH. Servers are often in places that only root has on it.
  *
- * @param {string} name
+ * @param {string[]} names
  */
-export function findProgram(name) {
+export function findPrograms(names) {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin'];
 
-  return folders
+  return [...new Set(folders)]
     .filter((folder) => folder !== '')
-    .map((folder) => resolve(folder, name)) // whoever runs it may do so in another folder
-    .find(isExecutable);
+    .flatMap((folder) => names.map((name) => resolve(folder, name))) // whoever runs it may do so in another folder
+    .filter(isExecutable);
 }
 
 /** @param {string} path */

@@ -87,6 +87,15 @@ async function installServers(servers, clocks, tools) {
     throw new Failure(`Please install ${missing.join(', ')} (Debian's names), or give MYSQL_URL, NATS_URL and REDIS_URL to npm start.`);
   }
 
+  await installFromDebian(missingNow);
+}
+
+/**
+ * As root, on Debian.
+ *
+ * @param {() => string[]} missingNow the packages that are missing; asked again when it is this command's turn
+ */
+export async function installFromDebian(missingNow) {
   await holding('/var/lib/dpkg', async () => {
     const packages = missingNow();
     if (packages.length === 0) return;

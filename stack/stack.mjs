@@ -25,7 +25,7 @@ import { connect, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reachable } from './address.mjs';
-import { describe, findProgram, isStopping, launch } from './children.mjs';
+import { describe, findProgram, findPrograms, isStopping, launch } from './children.mjs';
 import { Restarts } from './restarts.mjs';
 import { Failure } from './tell.mjs';
 
@@ -36,8 +36,8 @@ export { isAlive, removeAbandonedFolders, temporaryFolder } from './folders.mjs'
  * @typedef {'mysql' | 'nats' | 'redis'} ServerName
  *
  * @typedef {object} Kind What there is to know about one server.
- * @property {string[][]} programs sets of programs, each set enough to run it
- * @property {string[]} packages Debian's packages that hold the first set
+ * @property {() => string | undefined} program the server's path, if all that it needs is installed
+ * @property {string[]} packages Debian's packages that hold it
  * @property {string} url with `HOST:PORT` where these go
  * @property {(program: string, folder: string, logFile: string) => Promise<void>} prepare makes its folder
  * @property {(program: string, host: string, port: number) => string[]} args in its folder
@@ -57,6 +57,7 @@ export { isAlive, removeAbandonedFolders, temporaryFolder } from './folders.mjs'
  * @property {ServerName[]} [servers] all three by default
  * @property {Partial<Record<ServerName, number>>} [ports] free ones by default
  * @property {string} [host] the address at which they listen; 127.0.0.1 by default
+ * @property {Partial<Record<ServerName, string[]>>} [args] more of them
  * @property {KeepRunning} [keepRunning] a server that ends unexpectedly is started again
  */
 
@@ -69,7 +70,7 @@ const portMs = 1_000;
 /** @type {Record<ServerName, Kind>} */
 const kinds = {
   mysql: {
-    programs: [['mariadbd', 'mariadb-install-db', 'my_print_defaults'], ['mysqld']],
+    program: mysqlProgram,
     packages: ['mariadb-server-core', 'mariadb-client-core'],
     url: 'mysql://root@HOST:PORT',
     prepare: initialiseMysql,
@@ -78,7 +79,7 @@ const kinds = {
     isReady: (answer) => answer[4] === 10, // the protocol's version; a refusal has 255 there
   },
   nats: {
-    programs: [['nats-server']],
+    program: () => findProgram('nats-server'),
     packages: ['nats-server'],
     url: 'nats://HOST:PORT',
     prepare: prepareNats,
@@ -90,7 +91,7 @@ const kinds = {
     loss: lossOfNats,
   },
   redis: {
-    programs: [['redis-server'], ['valkey-server']],
+    program: () => findProgram('redis-server') ?? findProgram('valkey-server'),
     packages: ['redis-server'],
     url: 'redis://HOST:PORT',
     prepare: makeFolder,
@@ -105,10 +106,10 @@ const kinds = {
 /**
  * @param {StackOptions} options
  */
-export async function startStack({ dataDir, servers = serverNames, ports = {}, host = '127.0.0.1', keepRunning }) {
+export async function startStack({ dataDir, servers = serverNames, ports = {}, host = '127.0.0.1', args = {}, keepRunning }) {
   /** @type {Partial<Record<ServerName, Server>>} */
   const running = {};
-  for (const name of servers) running[name] = new Server(name, dataDir, host, ports[name], keepRunning);
+  for (const name of servers) running[name] = new Server(name, dataDir, host, ports[name], keepRunning, args[name]);
   const all = Object.values(running);
 
   const stop = async () => {
@@ -201,13 +202,15 @@ class Server {
    * @param {string} host
    * @param {number | undefined} fixedPort
    * @param {KeepRunning | undefined} keepRunning
+   * @param {string[]} [moreArgs]
    */
-  constructor(name, dataDir, host, fixedPort, keepRunning) {
+  constructor(name, dataDir, host, fixedPort, keepRunning, moreArgs = []) {
     this.name = name;
     this.host = host;
     this.port = fixedPort ?? 0;
     this.fixedPort = fixedPort;
     this.keepRunning = keepRunning;
+    this.moreArgs = moreArgs;
     this.#kind = kinds[name];
     this.#folder = join(dataDir, name);
     this.#logFolder = join(dataDir, 'logs');
@@ -313,7 +316,8 @@ class Server {
 
     if ((await becomesFree(this.port)) !== undefined) raise(`${this.name} can't have port ${this.port}: address already in use.`);
     this.#meantToStop = false;
-    const child = launch(this.name, program, this.#kind.args(program, this.host, this.port), { cwd: this.#folder, logFile });
+    const args = [...this.#kind.args(program, this.host, this.port), ...this.moreArgs];
+    const child = launch(this.name, program, args, { cwd: this.#folder, logFile });
     this.#child = child;
     // A TERM that reaches mariadbd while it starts is swallowed, and it starts all the same. It survives a KILL at any time.
     child.stopSignal = 'SIGKILL';
@@ -386,15 +390,26 @@ class Server {
  * @param {ServerName[]} servers
  */
 export const missingPackages = (servers) =>
-  servers.filter((name) => !kinds[name].programs.some(areHere)).flatMap((name) => kinds[name].packages);
-
-/** @param {string[]} programs */
-const areHere = (programs) => programs.every((program) => findProgram(program) !== undefined);
+  servers.filter((name) => kinds[name].program() === undefined).flatMap((name) => kinds[name].packages);
 
 /** @param {ServerName} name */
 const programOf = (name) =>
-  findProgram(kinds[name].programs.find(areHere)?.[0] ?? '') ??
-  raise(`${name} is not installed; Debian has it in ${kinds[name].packages.join(' and ')}.`);
+  kinds[name].program() ?? raise(`${name} is not installed; Debian has it in ${kinds[name].packages.join(' and ')}.`);
+
+/**
+ * MySQL or MariaDB, as CHEEPER_MYSQL says; without it, whichever comes first on the PATH. MariaDB is often installed under MySQL's names
+ * too, so the program is asked what it is.
+ */
+function mysqlProgram() {
+  const wanted = process.env['CHEEPER_MYSQL'] ?? '';
+  if (!['', 'mysql', 'mariadb'].includes(wanted)) raise(`CHEEPER_MYSQL must be mysql or mariadb, not ${wanted}.`);
+
+  const found = mysqlPrograms().find((program) => wanted === '' || kindOfMysql(program) === wanted);
+  // MariaDB is what is installed when there is none; MySQL is not in Debian's stable release.
+  if (found === undefined && wanted === 'mysql') raise('CHEEPER_MYSQL is mysql, and there is no mysqld of MySQL on the PATH.');
+
+  return found;
+}
 
 /**
  * One question over a fresh connection; false if there is none, or another answer.
@@ -487,7 +502,7 @@ function lossOfNats(host, port) {
  * @param {string} logFile
  */
 async function initialiseMysql(program, folder, logFile) {
-  if (statSync(folder, { throwIfNoEntry: false }) !== undefined) return;
+  if (statSync(folder, { throwIfNoEntry: false }) !== undefined) return expectDataOf(kindOfMysql(program), folder);
 
   const parent = join(folder, '..');
   for (const name of await readdir(parent)) {
@@ -510,7 +525,7 @@ async function initialiseMysql(program, folder, logFile) {
         ],
         options,
       )
-    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, '--datadir=./'], options);
+    : launch('mysql', program, ['--no-defaults', '--initialize-insecure', ...asRoot, '--datadir=./', '--secure-file-priv=NULL'], options);
   const exit = await child.exit;
   if (exit.code !== 0) raise(`mysql could not make its data folder (${describe(exit)}):\n${child.tail()}`);
 
@@ -544,12 +559,49 @@ function mysqlArgs(program, host, port) {
     '--max-binlog-size=64M',
     '--binlog-expire-logs-seconds=3600',
     // MySQL's one root is root@localhost, which 127.0.0.1 is only while names are resolved.
-    ...(isMariadb(program) ? ['--skip-name-resolve', '--binlog-format=ROW', '--innodb-log-file-size=64M'] : ['--mysqlx=OFF']),
+    ...(isMariadb(program)
+      ? ['--skip-name-resolve', '--binlog-format=ROW', '--innodb-log-file-size=64M']
+      : ['--mysqlx=OFF', '--secure-file-priv=NULL']), // else it wants a folder that only a package's installation makes
   ];
 }
 
+/** In the order of the PATH; of MariaDB only if all of it is there. */
+const mysqlPrograms = () =>
+  findPrograms(['mariadbd', 'mysqld']).filter(
+    (program) => !isMariadb(program) || ['mariadb-install-db', 'my_print_defaults'].every((name) => findProgram(name) !== undefined),
+  );
+
+/** What CHEEPER_MYSQL can choose from here. */
+export const installedMysql = () => [...new Set(mysqlPrograms().map(kindOfMysql))];
+
+/** @type {Map<string, 'mysql' | 'mariadb'>} */
+const kindsOfMysql = new Map();
+
 /** @param {string} program */
-const isMariadb = (program) => spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout.includes('MariaDB');
+function kindOfMysql(program) {
+  const kind = kindsOfMysql.get(program) ?? (String(spawnSync(program, ['--version']).stdout).includes('MariaDB') ? 'mariadb' : 'mysql');
+  kindsOfMysql.set(program, kind);
+
+  return kind;
+}
+
+/** @param {string} program */
+const isMariadb = (program) => kindOfMysql(program) === 'mariadb';
+
+/**
+ * Neither can read what the other has made, and says so at length.
+ *
+ * @param {'mysql' | 'mariadb'} kind
+ * @param {string} folder
+ */
+function expectDataOf(kind, folder) {
+  const maker = existsSync(join(folder, 'mysql.ibd')) ? 'mysql' : existsSync(join(folder, 'aria_log_control')) ? 'mariadb' : kind;
+  if (maker === kind) return;
+  const names = { mysql: 'MySQL', mariadb: 'MariaDB' };
+  raise(
+    `${folder} was made by ${names[maker]}, and ${names[kind]} cannot read it: set CHEEPER_MYSQL=${maker}, or another CHEEPER_DATA (cheeper backup and restore take all of it there).`,
+  );
+}
 
 /**
  * @param {string} _program

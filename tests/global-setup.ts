@@ -12,6 +12,7 @@ export default async function globalSetup() {
   const [stack, built] = await Promise.all([startStack({ dataDir }), build(dataDir)]);
 
   process.env['TEST_MYSQL_URL'] = stack.mysqlUrl; // names no database
+  delete process.env['MYSQL_PASSWORD']; // it would take the place of that of the URL
   process.env['TEST_NATS_URL'] = stack.natsUrl;
   process.env['TEST_REDIS_URL'] = stack.redisUrl;
   process.env['TEST_BUILD'] = built;

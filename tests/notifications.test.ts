@@ -409,7 +409,7 @@ describe('whatever happens to the servers and the services', () => {
     await settled(system);
     // Whoever has a connection loses it.
     const connections = await system.sql<{ id: number }>(
-      'SELECT id FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID()',
+      'SELECT id AS id FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID()',
       [system.namespace],
     );
     for (const { id } of connections) await system.sql(`KILL ${Number(id)}`).catch(() => undefined); // It may be gone by itself.

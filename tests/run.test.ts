@@ -5,12 +5,12 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { freePort, temporaryFolder } from '../stack/stack.mjs';
+import { freePort, installedMysql, temporaryFolder } from '../stack/stack.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -80,11 +80,23 @@ describe('npm start', () => {
     ['NATS_URL', 'localhost:4222'],
     ['REDIS_URL', 'localhost'],
     ['CHEEPER_DATA', '/dev/null'],
+    ['CHEEPER_MYSQL', 'postgres'],
   ])('says in a line what is wrong with %s=%s', async (name, value) => {
     const wrong = start('exec node run.mjs start', { [name]: value });
 
     expect(await wrong.exitCode).toBe(1);
     expect(wrong.output).toMatch(new RegExp(`^${name}.*\n$`));
+  });
+
+  it('says in a line that a data folder was made by the other of MySQL and MariaDB', async () => {
+    const [ours, theirs] = installedMysql()[0] === 'mysql' ? ['mysql', 'mariadb'] : ['mariadb', 'mysql'];
+    const other = join(folder, 'theirs');
+    mkdirSync(join(other, 'mysql'), { recursive: true });
+    writeFileSync(join(other, 'mysql', { mysql: 'mysql.ibd', mariadb: 'aria_log_control' }[theirs!]!), '');
+    const wrong = start('exec node run.mjs start', { CHEEPER_DATA: other, CHEEPER_MYSQL: ours!, PORT: String(await freePort()) });
+
+    expect(await wrong.exitCode).toBe(1);
+    expect(wrong.output).toMatch(new RegExp(`^${join(other, 'mysql')} was made by .* CHEEPER_MYSQL=${theirs}.*\n$`));
   });
 
   it('starts a server again that was killed, and the services go on', async () => {

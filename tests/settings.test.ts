@@ -210,7 +210,9 @@ describe('a server that is not set up right', () => {
     const [writeSide] = own.writeSides;
     const author = await own.author();
     const drop = async () => {
-      const [rows] = await sql.query<mysql.RowDataPacket[]>(`SELECT id FROM information_schema.processlist WHERE db = '${own.namespace}'`);
+      const [rows] = await sql.query<mysql.RowDataPacket[]>(
+        `SELECT id AS id FROM information_schema.processlist WHERE db = '${own.namespace}'`,
+      );
       await Promise.allSettled(rows.map(({ id }) => sql.query(`KILL ${id}`)));
     };
     await sql.query('SET GLOBAL sync_binlog = 0');

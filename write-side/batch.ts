@@ -231,13 +231,16 @@ async function begin(
   const [[, headRows, ...rows]] = await connection.query<RowDataPacket[][]>(
     [
       'START TRANSACTION',
-      `SELECT ${held} AS held, epoch, position, (SELECT COUNT(steps) FROM lanes WHERE lane IN (?) ${hold}) AS counted
+      `SELECT ${held} AS held, epoch, position, (SELECT COUNT(steps) FROM lanes WHERE lane IN (?) ${hold}) AS counted,
+         @@GLOBAL.read_only AS readOnly
        FROM journal_head WHERE id = 1`,
       ...queries.map(({ sql }) => sql),
     ].join('; '),
     [...locks, lanes, ...queries.flatMap(({ values }) => values)],
   );
   const head = checkHead(database, headRows![0]);
+  // After a failover this server is a replica, and another one has the journal. It may let an administrator write all the same.
+  if (!['0', 'OFF'].includes(String(head.readOnly))) throw new LockLostError(`MySQL has become read-only (read_only is ${head.readOnly}).`);
   if (Number(head.held) !== 1) throw new LockLostError('The connection has lost its lanes.');
   if (counted.size === 0 && Number(head.counted) > 0) throw new LanePausedError('A lane has been paused.');
   queries.forEach(({ take }, n) => take(rows[n]!));

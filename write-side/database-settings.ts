@@ -16,10 +16,26 @@ const LEAST_MARIADB = '10.6';
 export const LEAST_PACKET_BYTES = 16 * 1024 * 1024;
 
 /** Without these, what was answered COMMITTED could be lost, or be published and then be gone. */
-const DURABLE = { innodb_flush_log_at_trx_commit: '1', log_bin: 'ON', sync_binlog: '1', read_only: 'OFF' };
+const DURABLE = { innodb_flush_log_at_trx_commit: '1', log_bin: 'ON', sql_log_bin: 'ON', sync_binlog: '1', read_only: 'OFF' };
+
+/**
+ * The server answers, but not to us: an unknown user or database, a wrong password, an address or an authentication that it does not
+ * accept, no encryption where it wants some.
+ */
+const REFUSALS = new Set([1044, 1045, 1049, 1130, 1251, 1698, 1820, 1862, 3118, 3159, 3955]);
+const REFUSAL_CODES = new Set(['HANDSHAKE_NO_SSL_SUPPORT', 'HANDSHAKE_SSL_ERROR', 'AUTH_SWITCH_PLUGIN_ERROR']);
 
 /** The server and the tables were right once, in this process. */
 let wereRight = false;
+
+/** An error on connecting, as it is to be thrown: a ConfigError when the server refuses us, and has never been right in this process. */
+export function refusalAtStart(error: unknown): unknown {
+  const { errno, code, message } = error as { errno?: number; code?: string; message: string };
+  const isRefusal = REFUSALS.has(errno ?? -1) || REFUSAL_CODES.has(code ?? '');
+  if (wereRight || !isRefusal) return error;
+
+  return new ConfigError(`MySQL: ${message}${errno === 1049 ? ': run the migrations' : ''}`);
+}
 
 /**
  * @param session what the session was told to be, read back: between us and the server there may be a proxy that knows better
@@ -34,18 +50,21 @@ export async function expectRightSettings(connection: Connection, session: Recor
 async function wrongSettings(connection: Connection, session: Record<string, string>): Promise<string[]> {
   const wanted: Record<string, string> = { ...DURABLE, ...session };
   // MariaDB and MySQL have different names for the isolation; SHOW leaves out what it does not know.
-  const names = [...Object.keys(wanted), 'version', 'max_allowed_packet', 'sql_mode', 'transaction_isolation', 'tx_isolation'];
+  const others = ['version', 'max_allowed_packet', 'sql_mode', 'autocommit', 'binlog_format', 'transaction_isolation', 'tx_isolation'];
+  const names = [...Object.keys(wanted), ...others];
   const [rows] = await connection.query<RowDataPacket[]>('SHOW SESSION VARIABLES WHERE Variable_name IN (?)', [names]);
   const actual = new Map(rows.map((row) => [String(row.Variable_name), String(row.Value)]));
   const faults: string[] = [];
   for (const [name, value] of Object.entries(wanted)) {
     if (actual.get(name) !== value) faults.push(`${name} is ${actual.get(name) ?? 'not known'}, and must be ${value}`);
   }
+  faults.push(...wrongForStatements(actual));
   const version = actual.get('version') ?? '0';
   const [kind, least] = version.includes('MariaDB') ? ['MariaDB', LEAST_MARIADB] : ['MySQL', LEAST_MYSQL];
   if (isOlder(version, least)) faults.push(`${kind} is ${version}, and must be ${least} or later`);
   const packet = Number(actual.get('max_allowed_packet'));
   if (!(packet >= LEAST_PACKET_BYTES)) faults.push(`max_allowed_packet is ${packet}, and must be ${LEAST_PACKET_BYTES} or more`);
+  if (actual.get('autocommit') !== 'ON') faults.push(`the session's autocommit is ${actual.get('autocommit')}, and was set to ON`);
   const isolation = actual.get('transaction_isolation') ?? actual.get('tx_isolation');
   if (isolation !== 'READ-COMMITTED') faults.push(`the session's isolation is ${isolation}, and was set to READ-COMMITTED`);
   const mode = actual.get('sql_mode') ?? '';
@@ -54,12 +73,26 @@ async function wrongSettings(connection: Connection, session: Record<string, str
   return faults;
 }
 
+/** InnoDB refuses each statement that changes a row while the session logs statements. */
+function wrongForStatements(actual: ReadonlyMap<string, string>): string[] {
+  return actual.get('binlog_format') === 'STATEMENT' ? ['binlog_format is STATEMENT, and must be ROW or MIXED'] : [];
+}
+
+/** @throws ConfigError when the tables cannot be changed with these settings, in one line */
+export async function expectSettingsForMigrations(connection: Pick<Connection, 'query'>): Promise<void> {
+  const [rows] = await connection.query<RowDataPacket[]>(`SHOW SESSION VARIABLES WHERE Variable_name IN ('binlog_format', 'read_only')`);
+  const actual = new Map(rows.map((row) => [String(row.Variable_name), String(row.Value)]));
+  const faults = wrongForStatements(actual);
+  if (actual.get('read_only') !== 'OFF') faults.push(`read_only is ${actual.get('read_only')}, and must be OFF`);
+  if (faults.length > 0) throw new ConfigError(`MySQL: ${faults.join('; ')}`);
+}
+
 async function wrongTables(connection: Connection): Promise<string[]> {
   const [tables] = await connection.query<RowDataPacket[]>(
-    `SELECT table_name AS name, engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'`,
+    `SELECT table_name AS name, engine AS engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'`,
   );
   if (!tables.some(({ name }) => name === 'mikro_orm_migrations')) return ['there are no tables: run the migrations'];
-  const [rows] = await connection.query<RowDataPacket[]>('SELECT name FROM mikro_orm_migrations');
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT name AS name FROM mikro_orm_migrations');
   const run = new Set(rows.map(({ name }) => String(name)));
   const known = new Set(migrationsList.map(({ name }) => name));
   const missing = [...known].filter((name) => !run.has(name));

@@ -1,4 +1,5 @@
 /** The journal: everything that has happened, in one table, in commit order. Written by `batch.ts`, read here. */
+import { randomBytes } from 'node:crypto';
 import type { RowDataPacket } from 'mysql2';
 
 /** A journal entry as it is stored and published: its body is JSON of an `EntryBody`. */
@@ -12,6 +13,9 @@ export interface StoredEntry {
 interface Queryable {
   query<T extends RowDataPacket[]>(sql: string, values: unknown[]): Promise<[T, unknown]>;
 }
+
+/** The name of a journal's life. */
+export const newEpoch = (): string => randomBytes(4).toString('hex');
 
 export interface JournalHead {
   epoch: string;

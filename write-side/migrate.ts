@@ -1,35 +1,87 @@
-/** Makes the database that MYSQL_URL names, and brings its tables up to date: `node dist/write-side/migrate.js` */
-import { Migrator } from '@mikro-orm/migrations';
-import { MikroORM } from '@mikro-orm/mysql';
-import mysql from 'mysql2/promise';
-import { ConfigError, hostOf, readConfig } from '../shared/config.js';
-import { entities } from './database.js';
+/**
+ * Makes the database that MYSQL_URL names, and brings its tables up to date: `node dist/write-side/migrate.js`
+ *
+ * One that was killed, at any statement, is run again and ends with the same tables. Of several at once, one works and the others wait.
+ */
+import { createHash } from 'node:crypto';
+import type { RowDataPacket } from 'mysql2';
+import mysql, { type Connection } from 'mysql2/promise';
+import { ConfigError, readConfig } from '../shared/config.js';
+import { expectSettingsForMigrations } from './database-settings.js';
+import { connectionOptions, setSession } from './database.js';
 import { migrationsList } from './migrations/migrations.js';
+import { Schema } from './migrations/schema.js';
 
+/** The server ends the session of a process that has been silent for a minute, so that the next one has its turn. */
+const SESSION = { waitSeconds: 60, lockWaitSeconds: 60 };
+/** For another process that migrates the same database, which may have to copy large tables. */
+const MAX_WAIT_SECONDS = 3_600;
+const UNKNOWN_DATABASE = 1049;
+
+/**
+ * @returns the names of the migrations that it has run
+ * @throws ConfigError when the server is not set up for it; else what MySQL says
+ */
 export async function migrate(mysqlUrl: string): Promise<string[]> {
+  const connection = await connect(mysqlUrl);
+  try {
+    return await migrateWith(connection);
+  } finally {
+    connection.destroy();
+  }
+}
+
+/** On a connection of its own, which must be closed afterwards. */
+export async function migrateWith(connection: Pick<Connection, 'query'>): Promise<string[]> {
+  await setSession(connection, SESSION);
+  await expectSettingsForMigrations(connection);
+  await waitForTurn(connection);
+  const schema = new Schema(connection);
+  const before = await schema.namesOfRun();
+  const run: string[] = [];
+  for (const { name, up } of migrationsList) {
+    if (before.has(name)) continue;
+    await up(schema);
+    await schema.markAsRun(name);
+    run.push(name);
+  }
+  await schema.nameCollations();
+
+  return run;
+}
+
+async function connect(mysqlUrl: string): Promise<Connection> {
   const url = new URL(mysqlUrl);
-  const dbName = url.pathname.slice(1);
-  url.pathname = '/';
-  const server = await mysql.createConnection({ uri: url.href, host: hostOf(mysqlUrl) });
+  const name = url.pathname.slice(1);
+  // Only when it is not there: whoever may use a database need not have the right to make it.
+  const to = (href: string) => mysql.createConnection(connectionOptions(href, { silenceMs: Infinity }));
+  let connection;
   try {
-    await server.query(`CREATE DATABASE IF NOT EXISTS \`${dbName}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
-  } finally {
-    await server.end();
+    connection = await to(mysqlUrl);
+  } catch (error) {
+    if ((error as { errno?: number }).errno !== UNKNOWN_DATABASE) throw error;
+    url.pathname = '/';
+    connection = await to(url.href);
+    try {
+      await setSession(connection, SESSION);
+      await connection.query(`CREATE DATABASE IF NOT EXISTS \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
+      await connection.query(`USE \`${name}\``);
+    } catch (cause) {
+      connection.destroy();
+      throw cause;
+    }
   }
-  const orm = await MikroORM.init({
-    entities,
-    clientUrl: mysqlUrl,
-    host: hostOf(mysqlUrl),
-    dbName,
-    extensions: [Migrator],
-    logger: () => undefined, // What was done is told by the caller.
-    migrations: { migrationsList, snapshot: false, transactional: false },
-  });
-  try {
-    return (await orm.migrator.up()).map((done) => done.name);
-  } finally {
-    await orm.close();
-  }
+  connection.on('error', () => undefined); // The next statement fails, and says why.
+
+  return connection;
+}
+
+/** Named locks are the server's, so the database is in the name; a name has up to 64 characters. */
+async function waitForTurn(connection: Pick<Connection, 'query'>): Promise<void> {
+  const [[row]] = await connection.query<RowDataPacket[]>('SELECT DATABASE() AS name');
+  const lock = `cheeper migrations ${createHash('sha256').update(String(row!.name)).digest('hex').slice(0, 32)}`;
+  const [[got]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, ?) AS got', [lock, MAX_WAIT_SECONDS]);
+  if (Number(got!.got) !== 1) throw new ConfigError(`MySQL: another process has been migrating this database for ${MAX_WAIT_SECONDS} s`);
 }
 
 if (process.argv[1] && import.meta.filename === process.argv[1]) {

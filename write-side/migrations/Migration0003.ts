@@ -1,25 +1,13 @@
-import { Migration } from '@mikro-orm/migrations';
-
-const TIME = 'CHAR(24) CHARACTER SET ascii COLLATE ascii_bin';
+import { TIME, type Migration } from './schema.js';
 
 /** What operators say to lanes, and what became of messages that were parked. */
-export class Migration0003 extends Migration {
-  override up(): void {
+export const migration0003: Migration = {
+  name: 'Migration0003',
+  async up(schema) {
     // A row for each lane, which every batch of the lane holds for as long as it runs: whoever has changed it knows that no
     // command is under way any more that did not know of the change.
-    this.addSql(`CREATE TABLE lanes (
-      lane SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
-      steps BIGINT UNSIGNED
-    ) ENGINE = InnoDB`);
-    this.addSql(`ALTER TABLE parked
-      ADD COLUMN retry_of BIGINT UNSIGNED,
-      ADD COLUMN retried_at ${TIME},
-      ADD COLUMN dropped_at ${TIME},
-      ADD KEY retries (retry_of)`);
-  }
-
-  override down(): void {
-    this.addSql('ALTER TABLE parked DROP KEY retries, DROP COLUMN retry_of, DROP COLUMN retried_at, DROP COLUMN dropped_at');
-    this.addSql('DROP TABLE lanes');
-  }
-}
+    await schema.createTable('lanes', 'lane SMALLINT UNSIGNED NOT NULL PRIMARY KEY, steps BIGINT UNSIGNED');
+    await schema.addColumns('parked', { retry_of: 'BIGINT UNSIGNED', retried_at: TIME, dropped_at: TIME });
+    await schema.addKey('parked', 'retries', 'retry_of');
+  },
+};
