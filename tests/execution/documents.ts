@@ -41,9 +41,10 @@ export interface Sample {
 
 /** How to make samples for one schema in particular. */
 export interface Habits {
-  /** Root fields that are left out. */
+  /** Root fields, and arguments, that are left out. */
   without?: readonly string[];
-  /** A text for an argument or an input field, in place of a random one; undefined for none. */
+  isReadOnly?: boolean;
+  /** An id or a text for an argument, an input field or a variable of that name, in place of a random one; undefined for none. */
   textOf?: (name: string, random: Random) => string | undefined;
 }
 
@@ -142,7 +143,7 @@ class Generator {
   private operation(name: string | null): Operation {
     const { schema, random } = this;
     const mutation = schema.getMutationType();
-    const isMutation = mutation && random.chance(0.3);
+    const isMutation = mutation && !this.habits.isReadOnly && random.chance(0.3);
     const part = newPart();
     this.selections(part, (isMutation ? mutation : schema.getQueryType())!, 0);
     const variables = variablesOf(part);
@@ -258,7 +259,9 @@ class Generator {
     const words = random.shuffled(field.args).flatMap(({ name, type, defaultValue }) => {
       const isRequired = isNonNullType(type) && defaultValue === undefined;
 
-      return isRequired || random.chance(0.5) ? [name, ':', ...this.value(part, name, type, defaultValue !== undefined, 0)] : [];
+      return isRequired || (random.chance(0.5) && !this.habits.without?.includes(name))
+        ? [name, ':', ...this.value(part, name, type, defaultValue !== undefined, 0)]
+        : [];
     });
 
     return words.length > 0 ? ['(', ...words, ')'] : [];
@@ -300,11 +303,11 @@ class Generator {
   private leaf(name: string, type: GraphQLInputType): unknown {
     const { random, habits } = this;
     if (isEnumType(type)) return random.pick(type.getValues()).value;
-    const text = habits.textOf?.(name, random);
-    if (text !== undefined) return text;
     if (type === GraphQLBoolean) return random.chance(0.5);
     if (type === GraphQLInt) return random.below(20) - 2;
     if (type === GraphQLFloat) return random.pick([1, -2.5, 1e21]);
+    const text = habits.textOf?.(name, random);
+    if (text !== undefined) return text;
     if (type === GraphQLID && random.chance(0.3)) return String(random.below(100));
     if (String(type) === 'Date') return `19${10 + random.below(90)}-0${1 + random.below(9)}-11`;
     if (String(type) === 'DateTime') return `20${10 + random.below(90)}-0${1 + random.below(9)}-11T10:11:12.000Z`;
