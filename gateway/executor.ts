@@ -1,22 +1,67 @@
 /**
- * Executes queries and mutations as graphql-js does, by code that graphql-jit makes of each document that comes again.
+ * Executes queries and mutations as graphql-js does, and remembers the plan of each operation.
  *
- * Both do the same by our tests; whatever graphql-jit is not sure of is left to graphql-js: a document that it does not compile, and
- * variables that it does not take, of which graphql-js says in the specification's words what is wrong.
+ * graphql-js works out again, for each request, which fields a selection set has, where each is defined, and which arguments it takes. It also
+ * calls a function, with a description of the call, for what is only a property of an object. Here, all that depends on the document alone is
+ * worked out once: that is the plan. The rest follows graphql-js step by step: the same resolvers are called in the same order with the same
+ * values, errors occur at the same moments, and promises are chained alike, so the answer is the same byte for byte.
+ * tests/models/execution.test.ts compares the two over random documents.
+ *
+ * A plan grows while it is executed: a selection set is planned when the first object comes to it. So the work and the memory that one document
+ * can take are at most what graphql-js would take, however its fragments nest.
  */
-import { execute, GraphQLError, type DocumentNode, type ExecutionResult, type GraphQLSchema, type OperationDefinitionNode } from 'graphql';
-import { compileQuery, isCompiledQuery, type CompiledQuery } from 'graphql-jit';
+import {
+  defaultFieldResolver,
+  defaultTypeResolver,
+  execute,
+  getArgumentValues,
+  getVariableValues,
+  GraphQLEnumType,
+  GraphQLError,
+  GraphQLIncludeDirective,
+  GraphQLList,
+  GraphQLNonNull,
+  GraphQLObjectType,
+  GraphQLScalarType,
+  GraphQLSkipDirective,
+  Kind,
+  locatedError,
+  OperationTypeNode,
+  responsePathAsArray,
+  TypeNameMetaFieldDef,
+  visit,
+  type DocumentNode,
+  type ExecutionResult,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  type GraphQLAbstractType,
+  type GraphQLField,
+  type GraphQLLeafType,
+  type GraphQLOutputType,
+  type GraphQLResolveInfo,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+} from 'graphql';
+import { collectFields, collectSubfields } from 'graphql/execution/collectFields.js';
+import { getFieldDef } from 'graphql/execution/execute.js';
+import { inspect } from 'graphql/jsutils/inspect.js';
 import { LRUCache } from 'lru-cache';
 import type { Context } from './context.js';
 
-/** Operations that are kept compiled: a large one takes some 100 KB. */
-const MOST_COMPILED = 500;
-/** Compiling takes as long as executing some dozens of times. */
-const USES_BEFORE = 2;
+/** Memory of all plans together, with the documents that they keep alive. */
+const MAX_PLANNED_BYTES = 64 * 1024 * 1024;
+/** A document that takes more is planned again for each request, as graphql-js does it. */
+const MAX_PLANNED_BYTES_OF_A_DOCUMENT = 2 * 1024 * 1024;
+/** Measured: a node of a document with its place in the text; a field of a plan; a plan. */
+const NODE_BYTES = 250;
+const FIELD_BYTES = 400;
+const PLAN_BYTES = 600;
+/** As graphql-js: further errors in variables are not listed. */
+const MAX_VARIABLE_ERRORS = 50;
 
 export interface OperationExecution {
   document: DocumentNode;
-  /** The one that is meant; undefined when the document has none such. */
+  /** The operation to execute; undefined when the document has none of that name. */
   operation: OperationDefinitionNode | undefined;
   operationName: string | null | undefined;
   variables: Record<string, unknown> | undefined;
@@ -24,60 +69,447 @@ export interface OperationExecution {
 }
 
 export class Executor {
-  /** How often an operation was used, and then its code; null where there can be none. */
-  private readonly known = new LRUCache<OperationDefinitionNode, { uses: number; compiled: CompiledQuery | null | undefined }>({
-    max: MOST_COMPILED,
+  private readonly planned = new LRUCache<DocumentNode, PlannedDocument>({
+    maxSize: MAX_PLANNED_BYTES,
+    maxEntrySize: MAX_PLANNED_BYTES_OF_A_DOCUMENT,
   });
 
   constructor(private readonly schema: GraphQLSchema) {}
 
-  /** A valid document's operation. As graphql-js's `execute`, it does not reject: what goes wrong is in the result. */
-  async execute(execution: OperationExecution): Promise<ExecutionResult> {
-    const { document, variables, context } = execution;
-    const compiled = this.compiledOf(execution);
-    const result = compiled && ((await compiled.query(undefined, context, variables)) as ExecutionResult);
-    // Without data nothing was executed: it did not take the variables.
-    if (!result || result.data === undefined) return this.interpret(execution);
-    if (!result.errors) return result;
+  /** Executes an operation of a valid document. Like graphql-js's `execute`, it does not reject: the result has the errors. */
+  async execute({ document, operation, operationName, variables, context }: OperationExecution): Promise<ExecutionResult> {
+    const { schema } = this;
+    const type = operation && schema.getRootType(operation.operation);
+    const variableValues =
+      operation &&
+      getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}, { maxErrors: MAX_VARIABLE_ERRORS }).coerced;
+    // graphql-js says what is wrong with a request that cannot be executed.
+    if (!operation || !type || !variableValues || operation.operation === OperationTypeNode.SUBSCRIPTION)
+      return execute({ schema, document, operationName, variableValues: variables, contextValue: context });
 
-    return { ...result, errors: result.errors.map((error) => asGraphQLError(error, document)) };
-  }
-
-  private async interpret({ document, operationName, variables, context }: OperationExecution): Promise<ExecutionResult> {
-    return execute({ schema: this.schema, document, operationName, variableValues: variables, contextValue: context });
-  }
-
-  private compiledOf({ document, operation, operationName }: OperationExecution): CompiledQuery | null {
-    if (!operation) return null;
-    const known = this.known.get(operation) ?? { uses: 0, compiled: undefined };
-    known.uses += 1;
-    if (known.uses === 1) this.known.set(operation, known);
-    if (known.compiled === undefined && known.uses > USES_BEFORE) {
-      const compiled = compileQuery(this.schema, document, operationName ?? undefined);
-      known.compiled = isCompiledQuery(compiled) ? compiled : null;
+    const errors = new CollectedErrors();
+    let data: unknown;
+    try {
+      const planned = this.planOf(document);
+      const { fragments } = planned;
+      const plan = planned.planOf(operation, variableValues);
+      const execution: Execution = { schema, plan, fragments, operation, variableValues, context, errors };
+      const inOrder = operation.operation === OperationTypeNode.MUTATION;
+      data = await (inOrder ? executeInOrder : executeFields)(execution, plan.rootFields(execution, type), undefined, undefined);
+    } catch (error) {
+      data = null;
+      errors.add(error as GraphQLError, undefined);
     }
 
-    return known.compiled ?? null;
+    return errors.all.length === 0 ? { data: data as Answered } : { errors: errors.all, data: data as Answered | null };
+  }
+
+  private planOf(document: DocumentNode): PlannedDocument {
+    let planned = this.planned.get(document);
+    if (!planned) {
+      planned = new PlannedDocument(document, (grown) => {
+        if (this.planned.peek(document) !== grown) return;
+        this.planned.delete(document);
+        this.planned.set(document, grown, { size: grown.bytes });
+      });
+      this.planned.set(document, planned, { size: planned.bytes });
+    }
+
+    return planned;
   }
 }
 
-/** graphql-jit's errors are none of graphql-js's: they lack `extensions`, and where in the document they belong is told as lines alone. */
-function asGraphQLError({ message, locations, path, originalError }: GraphQLError, { loc }: DocumentNode): GraphQLError {
-  const { source } = loc ?? {};
-  const positions = source && locations?.map(({ line, column }) => offsetOf(source.body, line) + column - 1);
+/** All plans of a document: one for each of its operations, and for each set of fields that `@skip` and `@include` leave. */
+class PlannedDocument {
+  readonly fragments: Fragments = Object.create(null) as Fragments;
+  private readonly plans = new Map<string, Plan>();
+  /** The variables that decide which fields there are. */
+  private readonly switches = new Set<string>();
+  bytes = 0;
 
-  // What it finds by itself (a null where none may be) is a bug of ours, as it is to graphql-js.
-  return new GraphQLError(message, { source, positions, path, originalError: originalError ?? new Error(message) });
-}
-
-/** Where a line begins, in UTF-16 code units. */
-function offsetOf(text: string, line: number): number {
-  let at = 1;
-  for (const { 0: end, index } of text.matchAll(/\r\n|[\n\r]/g)) {
-    if (at === line) break;
-    at += 1;
-    if (at === line) return index + end.length;
+  constructor(
+    document: DocumentNode,
+    private readonly onGrowth: (planned: PlannedDocument) => void,
+  ) {
+    for (const one of document.definitions) if (one.kind === Kind.FRAGMENT_DEFINITION) this.fragments[one.name.value] = one;
+    visit(document, {
+      enter: (node) => {
+        this.bytes += NODE_BYTES;
+        if (node.kind !== Kind.DIRECTIVE || !SWITCHING.has(node.name.value)) return;
+        for (const { value } of node.arguments ?? []) if (value.kind === Kind.VARIABLE) this.switches.add(value.name.value);
+      },
+    });
   }
 
-  return 0;
+  planOf(operation: OperationDefinitionNode, variableValues: Record<string, unknown>): Plan {
+    let key = operation.name?.value ?? '';
+    // `collectFields` refuses a null, and a variable without a value; what it refuses is not planned.
+    for (const name of this.switches) key += Object.hasOwn(variableValues, name) ? ` ${String(variableValues[name])}` : ' -';
+    let plan = this.plans.get(key);
+    if (!plan) {
+      plan = new Plan((fields) => this.grow(fields * FIELD_BYTES));
+      this.plans.set(key, plan);
+      this.grow(PLAN_BYTES + key.length);
+    }
+
+    return plan;
+  }
+
+  private grow(bytes: number): void {
+    this.bytes += bytes;
+    this.onGrowth(this);
+  }
+}
+
+/** The fields of an operation, as far as objects came to them. */
+class Plan {
+  private root: readonly Field[] | undefined;
+
+  constructor(private readonly onGrowth: (fields: number) => void) {}
+
+  rootFields({ schema, fragments, variableValues, operation }: Execution, type: GraphQLObjectType): readonly Field[] {
+    return (this.root ??= this.fieldsOf(schema, type, collectFields(schema, fragments, variableValues, type, operation.selectionSet)));
+  }
+
+  fieldsBelow({ schema, fragments, variableValues }: Execution, { nodes, below }: Field, type: GraphQLObjectType): readonly Field[] {
+    let fields = below.get(type);
+    if (!fields) {
+      fields = this.fieldsOf(schema, type, collectSubfields(schema, fragments, variableValues, type, nodes));
+      below.set(type, fields);
+    }
+
+    return fields;
+  }
+
+  private fieldsOf(schema: GraphQLSchema, parent: GraphQLObjectType, collected: Map<string, readonly FieldNode[]>): readonly Field[] {
+    const fields: Field[] = [];
+    for (const [name, nodes] of collected) {
+      const definition = getFieldDef(schema, parent, nodes[0]!);
+      if (!definition) continue;
+      const { resolve, args, type } = definition;
+      const innerType = type instanceof GraphQLNonNull ? type.ofType : type;
+      fields.push({
+        name,
+        nodes,
+        parent,
+        definition,
+        resolve,
+        hasArguments: args.length > 0,
+        isProperty: !resolve && args.length === 0,
+        isNullable: !(type instanceof GraphQLNonNull),
+        leaf: isLeaf(innerType) ? innerType : undefined,
+        typename: definition === TypeNameMetaFieldDef ? parent.name : undefined,
+        below: new Map(),
+      });
+    }
+    this.onGrowth(fields.length + 1);
+
+    return fields;
+  }
+}
+
+interface Field {
+  /** In the answer. */
+  readonly name: string;
+  /** All that are merged in it. */
+  readonly nodes: readonly FieldNode[];
+  readonly parent: GraphQLObjectType;
+  readonly definition: GraphQLField<unknown, unknown>;
+  readonly resolve: GraphQLField<unknown, unknown>['resolve'];
+  readonly hasArguments: boolean;
+  /** Without a resolver or arguments. */
+  readonly isProperty: boolean;
+  readonly isNullable: boolean;
+  /** Its type, if that is a scalar or an enum, or a non-null one. */
+  readonly leaf: GraphQLLeafType | undefined;
+  /** The value of `__typename`. */
+  readonly typename: string | undefined;
+  /** The fields below it, of each type of object that has come here. */
+  readonly below: Map<GraphQLObjectType, readonly Field[]>;
+}
+
+interface Execution {
+  readonly schema: GraphQLSchema;
+  readonly plan: Plan;
+  readonly fragments: Fragments;
+  readonly operation: OperationDefinitionNode;
+  readonly variableValues: Record<string, unknown>;
+  readonly context: Context;
+  readonly errors: CollectedErrors;
+}
+
+type Fragments = Record<string, FragmentDefinitionNode>;
+type Path = GraphQLResolveInfo['path'];
+type Answered = Record<string, unknown>;
+
+/** A field of one object: what is known of it once it is more than a property. */
+class Call {
+  readonly type: GraphQLOutputType;
+  readonly path: Path;
+  private described: GraphQLResolveInfo | undefined;
+
+  constructor(
+    readonly execution: Execution,
+    readonly field: Field,
+    prev: Path | undefined,
+  ) {
+    this.type = field.definition.type;
+    this.path = { prev, key: field.name, typename: field.parent.name };
+  }
+
+  get info(): GraphQLResolveInfo {
+    if (this.described) return this.described;
+    const { field, path } = this;
+    const { definition, nodes, parent } = field;
+    const { schema, fragments, operation, variableValues } = this.execution;
+
+    return (this.described = {
+      fieldName: definition.name,
+      fieldNodes: nodes,
+      returnType: definition.type,
+      parentType: parent,
+      path,
+      schema,
+      fragments,
+      rootValue: undefined,
+      operation,
+      variableValues,
+    });
+  }
+}
+
+/** An object of an answer. It has no prototype with a `__proto__`, which is a name like others here; and unlike `Object.create(null)`, V8 gives it a shape. */
+const Row = function () {} as unknown as new () => Answered;
+Row.prototype = Object.create(null) as Answered;
+
+/** The errors of an execution. Once a position is null because of one, nothing more is said of what is below. */
+class CollectedErrors {
+  readonly all: GraphQLError[] = [];
+  private readonly positions = new Set<Path | undefined>();
+
+  add(error: GraphQLError, path: Path | undefined): void {
+    if (this.positions.has(undefined)) return;
+    for (let at = path; at; at = at.prev) if (this.positions.has(at)) return;
+    this.positions.add(path);
+    this.all.push(error);
+  }
+}
+
+type ExecuteFields = (execution: Execution, fields: readonly Field[], source: unknown, path: Path | undefined) => unknown;
+
+/** One after another, as mutations are. */
+const executeInOrder: ExecuteFields = (execution, fields, source, path) => {
+  let results: Answered | PromiseLike<Answered> = new Row();
+  for (const field of fields) {
+    const step = (before: Answered): Answered | PromiseLike<Answered> => {
+      const value = executeField(execution, field, source, path);
+      const finish = (resolved: unknown) => {
+        before[field.name] = resolved;
+
+        return before;
+      };
+
+      return isPromise(value) ? value.then(finish) : finish(value);
+    };
+    results = isPromise<Answered>(results) ? results.then(step) : step(results);
+  }
+
+  return results;
+};
+
+const executeFields: ExecuteFields = (execution, fields, source, path) => {
+  const results = new Row();
+  let pending: [name: string, value: PromiseLike<unknown>][] | undefined;
+  try {
+    for (const field of fields) {
+      const value = executeField(execution, field, source, path);
+      results[field.name] = value;
+      if (isPromise(value)) (pending ??= []).push([field.name, value]);
+    }
+  } catch (error) {
+    if (!pending) throw error;
+
+    // They may reject as well, and are waited for.
+    return settle(results, pending).finally(() => {
+      throw error;
+    });
+  }
+
+  return pending ? settle(results, pending) : results;
+};
+
+/** Waits for the values that are promises, and puts what they become where they stand. */
+function settle(results: Answered, pending: [name: string, value: PromiseLike<unknown>][]): Promise<Answered> {
+  return Promise.all(pending.map(([, value]) => value)).then((values) => {
+    for (let i = 0; i < pending.length; i++) results[pending[i]![0]] = values[i];
+
+    return results;
+  });
+}
+
+function executeField(execution: Execution, field: Field, source: unknown, prev: Path | undefined): unknown {
+  const { isProperty, typename, leaf, isNullable, definition } = field;
+  if (typename !== undefined) return typename;
+  let call: Call | undefined;
+  try {
+    let value: unknown;
+    if (isProperty) {
+      value = isObject(source) || typeof source === 'function' ? (source as Answered)[definition.name] : undefined;
+      if (leaf) {
+        // Most fields are this: nothing is made for them but the value.
+        if ((value === null || value === undefined) && isNullable) return null;
+        if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return completeLeaf(leaf, value);
+      }
+    }
+    const mine = (call = new Call(execution, field, prev));
+    const { path, type } = mine;
+    if (!isProperty || typeof value === 'function') value = resolve(mine, source);
+    const completed = isPromise(value) ? value.then((resolved) => complete(mine, type, path, resolved)) : complete(mine, type, path, value);
+
+    return isPromise(completed) ? completed.then(undefined, (error: unknown) => failed(mine, type, path, error)) : completed;
+  } catch (error) {
+    const { path, type } = (call ??= new Call(execution, field, prev));
+
+    return failed(call, type, path, error);
+  }
+}
+
+function resolve({ field, execution, info }: Call, source: unknown): unknown {
+  const { definition, nodes, hasArguments, resolve } = field;
+  const args = hasArguments ? getArgumentValues(definition, nodes[0]!, execution.variableValues) : {};
+
+  return (resolve ?? defaultFieldResolver)(source, args, execution.context, info);
+}
+
+/** Where null is allowed, an error makes the value null. Elsewhere it goes on to what the value is part of. */
+function failed({ execution, field }: Call, type: GraphQLOutputType, path: Path, thrown: unknown): null {
+  const error = locatedError(thrown, field.nodes, responsePathAsArray(path));
+  if (type instanceof GraphQLNonNull) throw error;
+  execution.errors.add(error, path);
+
+  return null;
+}
+
+/** The answer's value, or a promise of it. */
+function complete(call: Call, type: GraphQLOutputType, path: Path, value: unknown): unknown {
+  if (value instanceof Error) throw value;
+  if (type instanceof GraphQLNonNull) {
+    const completed = complete(call, type.ofType, path, value);
+    if (completed !== null) return completed;
+    const { parent, definition } = call.field;
+    throw new Error(`Cannot return null for non-nullable field ${parent.name}.${definition.name}.`);
+  }
+  if (value === null || value === undefined) return null;
+  if (isLeaf(type)) return completeLeaf(type, value);
+  if (type instanceof GraphQLList) return completeList(call, type.ofType, path, value);
+  if (type instanceof GraphQLObjectType) return completeObject(call, type, path, value);
+
+  return completeAbstract(call, type, path, value);
+}
+
+function completeLeaf(type: GraphQLLeafType, value: unknown): unknown {
+  const serialized: unknown = type.serialize(value);
+  if (serialized !== null && serialized !== undefined) return serialized;
+  const call = `${inspect(type)}.serialize(${inspect(value)})`;
+  throw new Error(`Expected \`${call}\` to return non-nullable value, returned: ${inspect(serialized)}`);
+}
+
+function completeList(call: Call, type: GraphQLOutputType, prev: Path, list: unknown): unknown {
+  if (!isObject(list) || typeof (list as Partial<Iterable<unknown>>)[Symbol.iterator] !== 'function') {
+    const { parent, definition } = call.field;
+    throw new GraphQLError(`Expected Iterable, but did not find one for field "${parent.name}.${definition.name}".`);
+  }
+  const items: unknown[] = [];
+  let hasPromise = false;
+  try {
+    for (const item of list as Iterable<unknown>) {
+      const completed = completeItem(call, type, { prev, key: items.length, typename: undefined }, item);
+      hasPromise ||= isPromise(completed);
+      items.push(completed);
+    }
+  } catch (error) {
+    // Nobody waits for these any more. If one of them rejected unheard, that would end the process.
+    for (const item of items) if (isPromise(item)) void item.then(undefined, () => undefined);
+    throw error;
+  }
+
+  return hasPromise ? Promise.all(items) : items;
+}
+
+function completeItem(call: Call, type: GraphQLOutputType, path: Path, item: unknown): unknown {
+  const fail = (error: unknown) => failed(call, type, path, error);
+  try {
+    const completed = isPromise(item) ? item.then((resolved) => complete(call, type, path, resolved)) : complete(call, type, path, item);
+
+    return isPromise(completed) ? completed.then(undefined, fail) : completed;
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+function completeAbstract(call: Call, type: GraphQLAbstractType, path: Path, value: unknown): unknown {
+  const name: unknown = (type.resolveType ?? defaultTypeResolver)(value, call.execution.context, call.info, type);
+  const completeAs = (resolved: unknown) => completeObject(call, runtimeTypeOf(call, type, value, resolved), path, value);
+
+  return isPromise(name) ? name.then(completeAs) : completeAs(name);
+}
+
+/** The type of that name, if an object of the abstract type can be of it. */
+function runtimeTypeOf({ execution, field }: Call, abstract: GraphQLAbstractType, value: unknown, resolved: unknown): GraphQLObjectType {
+  const { schema } = execution;
+  const { name } = abstract;
+  const { nodes } = field;
+  const at = `field "${field.parent.name}.${field.definition.name}"`;
+  if (resolved === null || resolved === undefined) {
+    throw new GraphQLError(
+      `Abstract type "${name}" must resolve to an Object type at runtime for ${at}. Either the "${name}" type should provide a "resolveType" function or each possible type should provide an "isTypeOf" function.`,
+      { nodes },
+    );
+  }
+  if (resolved instanceof GraphQLObjectType) {
+    throw new GraphQLError(
+      'Support for returning GraphQLObjectType from resolveType was removed in graphql-js@16.0.0 please return type name instead.',
+    );
+  }
+  if (typeof resolved !== 'string') {
+    throw new GraphQLError(
+      `Abstract type "${name}" must resolve to an Object type at runtime for ${at} with value ${inspect(value)}, received "${inspect(resolved)}".`,
+    );
+  }
+  const type = schema.getType(resolved);
+  if (!type)
+    throw new GraphQLError(`Abstract type "${name}" was resolved to a type "${resolved}" that does not exist inside the schema.`, {
+      nodes,
+    });
+  if (!(type instanceof GraphQLObjectType)) {
+    throw new GraphQLError(`Abstract type "${name}" was resolved to a non-object type "${resolved}".`, { nodes });
+  }
+  if (!schema.isSubType(abstract, type)) {
+    throw new GraphQLError(`Runtime Object type "${type.name}" is not a possible type for "${name}".`, { nodes });
+  }
+
+  return type;
+}
+
+function completeObject(call: Call, type: GraphQLObjectType, path: Path, value: unknown): unknown {
+  const { execution, field } = call;
+  const fields = execution.plan.fieldsBelow(execution, field, type);
+  if (!type.isTypeOf) return executeFields(execution, fields, value, path);
+  const isOne = type.isTypeOf(value, execution.context, call.info);
+  const completeIf = (resolved: boolean) => {
+    if (resolved) return executeFields(execution, fields, value, path);
+    throw new GraphQLError(`Expected value of type "${type.name}" but got: ${inspect(value)}.`, { nodes: field.nodes });
+  };
+
+  return isPromise<boolean>(isOne) ? isOne.then(completeIf) : completeIf(isOne);
+}
+
+const SWITCHING: ReadonlySet<string> = new Set([GraphQLSkipDirective.name, GraphQLIncludeDirective.name]);
+
+const isLeaf = (type: unknown): type is GraphQLLeafType => type instanceof GraphQLScalarType || type instanceof GraphQLEnumType;
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+function isPromise<T = unknown>(value: unknown): value is PromiseLike<T> {
+  return isObject(value) && typeof (value as Partial<PromiseLike<T>>).then === 'function';
 }
