@@ -185,7 +185,7 @@ describe('an id that a caller chooses', () => {
     while ((await ownerOf(id)) === owner) id = newId();
 
     // Neither can commit, so neither sees what the other makes.
-    const head = await mysql.createConnection({ uri: system.env.MYSQL_URL! });
+    const head = await mysql.createConnection({ uri: system.env.MYSQL_URL });
     await head.query('START TRANSACTION');
     await head.query('SELECT * FROM journal_head FOR UPDATE');
     const made = Promise.all([signUp(id), postAs(alice, id)]);

@@ -15,7 +15,6 @@ import {
   Store,
   type ConcreteRequest,
   type GraphQLResponse,
-  type GraphQLTaggedNode,
   type MutationParameters,
   type OperationType,
   type Variables,
@@ -78,14 +77,14 @@ function application({ client }: Author, change = (answer: string) => answer) {
     read,
     query: async <Query extends OperationType>(query: ConcreteRequest, variables: Query['variables']) => {
       environment.retain(createOperationDescriptor(query, variables));
-      await fetchQuery<Query>(environment, query as unknown as GraphQLTaggedNode, variables).toPromise();
+      await fetchQuery<Query>(environment, query, variables).toPromise();
 
       return read<Query>(query, variables);
     },
     mutate: <Mutation extends MutationParameters>(mutation: ConcreteRequest, variables: Mutation['variables']) =>
       new Promise<Mutation['response']>((resolve, reject) => {
         commitMutation<Mutation>(environment, {
-          mutation: mutation as unknown as GraphQLTaggedNode,
+          mutation,
           variables,
           onCompleted: (data, errors) => (errors?.length ? reject(new Error(JSON.stringify(errors))) : resolve(data)),
           onError: reject,
