@@ -219,7 +219,7 @@ describe('a client with its defaults', () => {
     const { postCheep } = await client.request(PostCheepReceiptDocument, { input: { message: 'hello' } });
     const headers = { authorization: `Bearer ${client.accessToken}` };
     const { error, data } = await urql({ fetchSubscriptions: true, fetchOptions: { headers } })
-      .subscription('subscription ($id: ID!) { command(id: $id) { name } }', { id: postCheep.commandId })
+      .subscription<{ command: { name: string } }>('subscription ($id: ID!) { command(id: $id) { name } }', { id: postCheep.commandId })
       .toPromise();
     expect([error, data]).toEqual([undefined, { command: { name: 'PostCheep' } }]);
   });
