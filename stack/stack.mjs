@@ -173,7 +173,8 @@ class EndedEarly extends Failure {
     super(`${name} ended (${describe(exit)})${kept === undefined ? '' : `; its data in ${kept} are left as they are`}:\n${tail}`);
     const words = tail.split('\n').map((line) => line.replace(/^.*? (\[\w+\]|[#*]) /, ''));
     /** The first of its last words that tells of something bad, without the time. */
-    this.reason = exit.signal ?? words.find((line) => /error|bad|fatal|wrong|can't|unable|invalid|format/i.test(line)) ?? words.at(-1);
+    this.reason =
+      exit.signal ?? words.find((line) => /error|bad|fatal|wrong|can't|unable|invalid|format/i.test(line)) ?? words.at(-1) ?? '';
     const wasTold = exit.signal !== null && !/^SIG(ABRT|BUS|FPE|ILL|SEGV)$/.test(exit.signal);
     /** Not so when it was told to end, or lacks something that has nothing to do with them. */
     this.mayBeItsData = exit.code !== 0 && !wasTold && !OTHER_CAUSES.test(tail);

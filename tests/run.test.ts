@@ -20,7 +20,7 @@ let port: number;
 
 beforeAll(async () => {
   folder = await temporaryFolder();
-  dataDir = join(folder, 'data');
+  dataDir = join(folder, ` a b:c"d'e$HOME%41#ü☃\\f`, 'data');
   port = await freePort();
 });
 
@@ -81,6 +81,13 @@ describe('npm start', () => {
     ['REDIS_URL', 'localhost'],
     ['CHEEPER_DATA', '/dev/null'],
     ['CHEEPER_MYSQL', 'postgres'],
+    ['CHEEPER_DATA', '/proc/nosuch'],
+    ['HOST', 'localhost:4000'],
+    ['MYSQL_URL', 'mysql://root:100%@localhost/cheeper'],
+    ['NATS_URL', 'nats://me:%zz@localhost'],
+    ['REDIS_URL', 'redis://:%@localhost'],
+    ['MAIL_URL', 'smtp://me:%e9@localhost'],
+    ['TMPDIR', '/nosuch'],
   ])('says in a line what is wrong with %s=%s', async (name, value) => {
     const wrong = start('exec node run.mjs start', { [name]: value });
 
@@ -97,6 +104,14 @@ describe('npm start', () => {
 
     expect(await wrong.exitCode).toBe(1);
     expect(wrong.output).toMatch(new RegExp(`^${join(other, 'mysql')} was made by .* CHEEPER_MYSQL=${theirs}.*\n$`));
+  });
+
+  it('says in a line that HOST is no address of this machine', async () => {
+    const data = join(folder, 'other');
+    const other = start('exec node run.mjs start', { CHEEPER_DATA: data, HOST: '192.0.2.1', PORT: String(await freePort()) });
+
+    expect(await other.exitCode).toBe(1);
+    expect(other.output).toMatch(/^HOST is 192\.0\.2\.1, which is no address of this machine.*\n$/);
   });
 
   it('starts a server again that was killed, and the services go on', async () => {
@@ -165,7 +180,8 @@ describe('npm start', () => {
   });
 
   it('leaves nothing running when it is killed with -9', async () => {
-    system = await ready(start('exec npm start'));
+    system = await ready(start('exec npm start', { HOST: '[::1]' }));
+    expect(system.output).toContain(`http://[::1]:${port}/graphql`);
 
     process.kill(pidOf('starter'), 'SIGKILL');
     await until('all to be gone', () => processes().length === 0);
