@@ -10,7 +10,8 @@ import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services, Transport, Work } from './context.js';
 import { overloaded } from './errors.js';
 import { Executor } from './executor.js';
-import { PARSE_OPTIONS } from './operations.js';
+import { isTooDeep, MAX_JSON_LEVELS } from './json.js';
+import { PARSE_OPTIONS, type Operations } from './operations.js';
 import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { cookiesOf, createContext, isForeign, parametersOf } from './transport.js';
@@ -21,7 +22,23 @@ const MOST_IN_A_BATCH = 10;
 const GRAPHQL_RESPONSE = 'application/graphql-response+json';
 const A_BUG = 'Something went wrong here. It was written down.';
 
-export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, services: Services, streams: EventStreams) {
+/** Bodies of JSON as Fastify parses them, unless they are nested too deeply. */
+export function parseBoundedJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (isTooDeep(body)) done(Object.assign(new Error(TOO_DEEP), { statusCode: 400 }));
+    else void parse(request, body, done);
+  });
+}
+const TOO_DEEP = `JSON has at most ${MAX_JSON_LEVELS} levels here.`;
+
+export async function serveHttp(
+  app: FastifyInstance,
+  schema: GraphQLSchema,
+  services: Services,
+  operations: Operations,
+  streams: EventStreams,
+) {
   const executor = new Executor(schema);
   const apollo = new ApolloServer<Context>({
     // Apollo executes by something else than graphql-js only for what it calls a gateway.
@@ -86,12 +103,25 @@ export async function serveHttp(app: FastifyInstance, schema: GraphQLSchema, ser
       if (Array.isArray(request.body) && request.body.length > MOST_IN_A_BATCH) {
         return reply.code(400).send(errorBody('BAD_REQUEST', `At most ${MOST_IN_A_BATCH} operations come in one request.`));
       }
+      const { queries, json } = textsOf(request);
+      if (json.some(isTooDeep)) return reply.code(400).send(errorBody('BAD_REQUEST', TOO_DEEP));
+      const harm = queries.flatMap((query) => operations.harmIn(query));
+      if (harm.length > 0) return reply.code(400).send({ errors: harm });
 
       return apolloHandler.call(app, request, reply);
     },
   });
 
   return { stop: () => apollo.stop() };
+}
+
+/** The documents of a request, and what of its URL is JSON, whatever else may be wrong with it. */
+function textsOf({ method, body, query }: FastifyRequest): { queries: string[]; json: string[] } {
+  const isText = (one: unknown): one is string => typeof one === 'string';
+  const sources: unknown[] = method === 'GET' ? [query] : [body].flat();
+  const named = (name: string) => sources.flatMap((one) => (one as Record<string, unknown> | null | undefined)?.[name]).filter(isText);
+
+  return { queries: named('query'), json: method === 'GET' ? [...named('variables'), ...named('extensions')] : [] };
 }
 
 function cookiesOn(request: FastifyRequest, reply: FastifyReply): Transport {
@@ -142,7 +172,7 @@ export const inTurn =
   ({ headers: { accept } }, reply, done) => {
     try {
       const turn = accept?.includes(EVENT_STREAM) ? work.turnToSubscribe() : work.turn();
-      if (turn) void turn.then(() => done());
+      if (turn) void turn.then(() => done()).catch((error: unknown) => void reply.send(error));
       else done();
     } catch {
       void reply.code(503).header('retry-after', '1').send(REFUSED);

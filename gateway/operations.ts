@@ -4,8 +4,12 @@ import {
   getVariableValues,
   GraphQLError,
   Kind,
+  Lexer,
+  NoFragmentCyclesRule,
   OperationTypeNode,
   parse,
+  Source,
+  TokenKind,
   validate,
   type DocumentNode,
   type FragmentDefinitionNode,
@@ -17,6 +21,9 @@ import { complexityFault } from './complexity.js';
 
 /** Limits of a document, before it is even parsed whole. */
 export const PARSE_OPTIONS = { maxTokens: 2_000 };
+
+/** Brackets within each other, in a document: the parser, and most of what walks through documents, is recursive. */
+const MAX_LEVELS = 100;
 
 /** Characters of valid documents that are kept parsed, at the most: many clients ask the same. */
 const MOST_CHARACTERS = 1_000_000;
@@ -30,7 +37,22 @@ export interface OperationRequest {
 export class Operations {
   private readonly valid = new LRUCache<string, DocumentNode>({ maxSize: MOST_CHARACTERS, sizeCalculation: (_, text) => 1 + text.length });
 
+  private readonly harmless = new LRUCache<string, true>({ maxSize: MOST_CHARACTERS, sizeCalculation: (_, text) => 1 + text.length });
+
   constructor(private readonly schema: GraphQLSchema) {}
+
+  /**
+   * What is wrong with a document on which graphql-js overflows the stack, before it gets there: when it is nested too deeply, or when
+   * fragments spread themselves (the rule that fields of one name must agree does not end then).
+   */
+  harmIn(query: string): GraphQLError[] {
+    if (this.harmless.has(query)) return [];
+    if (isNestedTooDeeply(query)) return [new GraphQLError(TOO_DEEP, { extensions: { code: 'GRAPHQL_PARSE_FAILED' } })];
+    const cycles = query.includes('fragment') ? validate(this.schema, parsed(query) ?? NOTHING, [NoFragmentCyclesRule]) : [];
+    if (cycles.length === 0) this.harmless.set(query, true);
+
+    return cycles.map(withCode('GRAPHQL_VALIDATION_FAILED'));
+  }
 
   /** The document, or what is wrong with it: told to this operation, while others of the same connection go on. */
   check({ query, operationName, variables }: OperationRequest): DocumentNode | GraphQLError[] {
@@ -55,6 +77,8 @@ export class Operations {
   private parse(query: string): DocumentNode | GraphQLError[] {
     const known = this.valid.get(query);
     if (known) return known;
+    const harm = this.harmIn(query);
+    if (harm.length > 0) return harm;
     let document: DocumentNode;
     try {
       document = parse(query, PARSE_OPTIONS);
@@ -68,6 +92,39 @@ export class Operations {
 
     return document;
   }
+}
+
+const TOO_DEEP = `A document has at most ${MAX_LEVELS} brackets within each other.`;
+const NOTHING: DocumentNode = { kind: Kind.DOCUMENT, definitions: [] };
+
+/** Null when it does not parse: whoever parses it next says why. */
+function parsed(query: string): DocumentNode | null {
+  try {
+    return parse(query, PARSE_OPTIONS);
+  } catch (error) {
+    if (error instanceof GraphQLError) return null;
+    throw error;
+  }
+}
+
+/** Looks at no more tokens than are parsed, and at none when there are few brackets, which is nearly always so. */
+function isNestedTooDeeply(query: string): boolean {
+  if ((query.match(/[{([]/g)?.length ?? 0) <= MAX_LEVELS) return false;
+  const lexer = new Lexer(new Source(query));
+  let level = 0;
+  try {
+    for (let i = 0; i < PARSE_OPTIONS.maxTokens && level <= MAX_LEVELS; i++) {
+      const { kind } = lexer.advance();
+      if (kind === TokenKind.EOF) break;
+      if (kind === TokenKind.BRACE_L || kind === TokenKind.PAREN_L || kind === TokenKind.BRACKET_L) level += 1;
+      if (kind === TokenKind.BRACE_R || kind === TokenKind.PAREN_R || kind === TokenKind.BRACKET_R) level -= 1;
+    }
+  } catch (error) {
+    // No token: the parser says so.
+    if (!(error instanceof GraphQLError)) throw error;
+  }
+
+  return level > MAX_LEVELS;
 }
 
 /** The specification forbids them there: which field is subscribed to would be up to a variable. graphql-js does not check it. */

@@ -15,6 +15,7 @@ import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
 import { fault } from './errors.js';
 import { errorBody, EVENT_STREAM, GRAPHQL_PATH, inTurn, notExecuted } from './http.js';
+import { isTooDeep } from './json.js';
 import type { OperationRequest, Operations } from './operations.js';
 import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
 import { cookiesOf, createContext, parametersOf } from './transport.js';
@@ -33,6 +34,8 @@ const HEADERS = {
 
 const text = z.string().transform((json, context) => {
   try {
+    if (isTooDeep(json)) throw new RangeError('too many levels');
+
     return JSON.parse(json) as unknown;
   } catch {
     context.addIssue('not JSON');

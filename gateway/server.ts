@@ -21,7 +21,7 @@ import { Work, type Services } from './context.js';
 import { openDoors } from './doors.js';
 import { NOT_YET } from './errors.js';
 import { Feed } from './feed.js';
-import { serveHttp } from './http.js';
+import { parseBoundedJson, serveHttp } from './http.js';
 import { serveIde } from './ide.js';
 import { notificationFeed } from './notifications/notification-feed.js';
 import { Operations } from './operations.js';
@@ -77,7 +77,10 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: SILENCE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    // Some clients offer HTTP/2 with their first request (`Upgrade: h2c`), and go on without when nobody takes it up.
+    http: { shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket' },
   });
+  parseBoundedJson(app);
   const closeSilent = silentConnections(app.server);
   let waitsFor = (): string[] => [];
   app.get('/healthz', () => ({ alive: true }));
@@ -185,7 +188,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
   const schema = createSchema();
   const live = { services, operations: new Operations(schema), subscriptions: new Subscriptions() };
   const streams = serveEventStreams(app, schema, live);
-  const http = await serveHttp(app, schema, services, streams);
+  const http = await serveHttp(app, schema, services, live.operations, streams);
   serveIde(app);
   const websocket = serveWebsocket(app.server, schema, live, config);
 
@@ -215,7 +218,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     tellWaiting(waiting);
     await pause(RETRY_MS);
   }
-  const closeDoors = await openDoors(app, config.PORT, config.HOST);
+  const closeDoors = await openDoors(app, config.PORT, config.HOST, log);
   tellWaiting?.([]);
 
   return {

@@ -65,7 +65,7 @@ export const email = z
   .string()
   .overwrite((value) => value.normalize('NFC').toLowerCase())
   .check(
-    rule('INVALID', (value) => value.length > 254 || validator.isEmail(value)),
+    rule('INVALID', (value) => value.length > 254 || (value.isWellFormed() && validator.isEmail(value))),
     rule('TOO_LONG', (value) => value.length <= 254),
   );
 /** 8 to 128 code points. NFC, so that keyboards that compose differently type the same password. */
