@@ -19,7 +19,7 @@ export function isTooDeep(text: string): boolean {
       level += 1;
       if (level > MAX_JSON_LEVELS) return true;
     } else if (character === CLOSE_ARRAY || character === CLOSE_OBJECT) {
-      level -= 1;
+      if (level > 0) level -= 1;
     }
   }
 

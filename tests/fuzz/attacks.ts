@@ -346,7 +346,11 @@ export class Attacks {
 
   private post(more: string[] = []) {
     const { random } = this;
-    const bodies = Array.from({ length: random.chance(0.1) ? random.integer(0, 12) : 1 }, () => this.request());
+    // What comes again is compiled.
+    const again = this.request();
+    const bodies = Array.from({ length: random.chance(0.2) ? random.integer(0, 12) : 1 }, () =>
+      random.chance(0.5) ? again : this.request(),
+    );
     const strange = () =>
       random.pick([
         '',
@@ -459,7 +463,7 @@ export class Attacks {
   private message(ids: string[]): string {
     const { random } = this;
     const id = random.chance(0.9) ? random.pick(ids) : this.text();
-    const kind = random.integer(0, 19);
+    const kind = random.chance(0.9) ? random.integer(0, 11) : random.integer(0, 19);
     if (kind < 8) return `{"id":${JSON.stringify(id)},"type":"subscribe","payload":${this.request()}}`;
     if (kind < 12) return JSON.stringify({ id, type: 'complete' });
     if (kind === 12) return JSON.stringify({ type: 'ping', payload: random.chance(0.5) ? undefined : { a: this.anything() } });
@@ -500,7 +504,7 @@ export class Attacks {
     const parts = [this.handshake()];
     if (random.chance(0.95)) parts.push(this.initMessage());
     for (let i = random.integer(1, 25); i > 0; i--) {
-      const kind = random.integer(0, 29);
+      const kind = random.chance(0.9) ? 0 : random.integer(24, 29);
       const bytes = Buffer.from(this.message(ids));
       if (kind < 24) parts.push(frame(bytes, random));
       else if (kind === 24)

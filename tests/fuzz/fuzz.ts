@@ -16,7 +16,7 @@ import { closeCodeOf } from './frames.js';
 const { FUZZ_SEED, FUZZ_SECONDS } = process.env;
 const ATTACKS_IN_A_ROUND = 500;
 const AT_ONCE = 24;
-/** An attack is over when the gateway has said nothing for so long: most leave the connection open. */
+/** An attack is over when the gateway has answered and then said nothing for so long: most leave the connection open. */
 const QUIET_MS = 120;
 const MAX_ATTACK_MS = 1_500;
 /** Of the gateway's process: it begins with some 150 MiB, and holds 256 MiB for sockets that don't read. */
@@ -121,10 +121,11 @@ function send({ chunks, waitAfter, isReset }: Attack, port: number): Promise<Buf
     };
     let quiet: NodeJS.Timeout | undefined;
     const last = setTimeout(over, MAX_ATTACK_MS);
+    let hasFinished = false;
     let isAnswered = () => undefined as void;
     socket.on('data', (data) => {
       received.push(data);
-      quiet?.refresh();
+      if (hasFinished) quiet = quiet?.refresh() ?? setTimeout(over, QUIET_MS);
       if (waitAfter === 0 || data.includes('connection_ack')) isAnswered();
     });
     // To be cut off is an answer too; not to be let in is none.
@@ -139,7 +140,7 @@ function send({ chunks, waitAfter, isReset }: Attack, port: number): Promise<Buf
       isAnswered = () => undefined;
       for (const chunk of chunks.slice(waitAfter)) socket.write(chunk);
       if (isReset) setImmediate(() => socket.resetAndDestroy());
-      else quiet = setTimeout(over, QUIET_MS);
+      hasFinished = true;
     };
   });
 }
