@@ -106,7 +106,14 @@ export async function serveHttp(
       const { queries, json } = textsOf(request);
       if (json.some(isTooDeep)) return reply.code(400).send(errorBody('BAD_REQUEST', TOO_DEEP));
       const harm = queries.flatMap((query) => operations.harmIn(query));
-      if (harm.length > 0) return reply.code(400).send({ errors: harm });
+      if (harm.length > 0) {
+        // As what Apollo finds wrong with a document: see statusForPlainJson.
+        const isPlain = !request.headers.accept?.includes(GRAPHQL_RESPONSE);
+        return reply
+          .code(isPlain && !Array.isArray(request.body) ? 200 : 400)
+          .type(`${isPlain ? 'application/json' : GRAPHQL_RESPONSE}; charset=utf-8`)
+          .send({ errors: harm });
+      }
 
       return apolloHandler.call(app, request, reply);
     },

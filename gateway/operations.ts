@@ -42,16 +42,18 @@ export class Operations {
   constructor(private readonly schema: GraphQLSchema) {}
 
   /**
-   * What is wrong with a document on which graphql-js overflows the stack, before it gets there: when it is nested too deeply, or when
-   * fragments spread themselves (the rule that fields of one name must agree does not end then).
+   * What is wrong with a document on which graphql-js throws in place of saying what is wrong, before it gets there. It overflows the stack
+   * when a document is nested too deeply, and when fragments spread themselves (by the rule that fields of one name must agree); the rule
+   * that a subscription has one field throws what is wrong with a directive of that field.
    */
   harmIn(query: string): GraphQLError[] {
     if (this.harmless.has(query)) return [];
     if (isNestedTooDeeply(query)) return [new GraphQLError(TOO_DEEP, { extensions: { code: 'GRAPHQL_PARSE_FAILED' } })];
-    const cycles = query.includes('fragment') ? validate(this.schema, parsed(query) ?? NOTHING, [NoFragmentCyclesRule]) : [];
-    if (cycles.length === 0) this.harmless.set(query, true);
+    const document = /fragment|subscription/.test(query) ? parsed(query) : null;
+    const harm = document ? [...validate(this.schema, document, [NoFragmentCyclesRule]), ...rootDirectives(document)] : [];
+    if (harm.length === 0) this.harmless.set(query, true);
 
-    return cycles.map(withCode('GRAPHQL_VALIDATION_FAILED'));
+    return harm.map(withCode('GRAPHQL_VALIDATION_FAILED'));
   }
 
   /** The document, or what is wrong with it: told to this operation, while others of the same connection go on. */
@@ -68,12 +70,6 @@ export class Operations {
     return tooMuch ? [tooMuch] : document;
   }
 
-  private validate(document: DocumentNode): readonly GraphQLError[] {
-    const wrong = rootDirectives(document);
-
-    return wrong.length > 0 ? wrong : validate(this.schema, document);
-  }
-
   private parse(query: string): DocumentNode | GraphQLError[] {
     const known = this.valid.get(query);
     if (known) return known;
@@ -86,7 +82,7 @@ export class Operations {
       if (error instanceof GraphQLError) return [withCode('GRAPHQL_PARSE_FAILED')(error)];
       throw error;
     }
-    const invalid = this.validate(document);
+    const invalid = validate(this.schema, document);
     if (invalid.length > 0) return invalid.map(withCode('GRAPHQL_VALIDATION_FAILED'));
     this.valid.set(query, document);
 
@@ -95,7 +91,6 @@ export class Operations {
 }
 
 const TOO_DEEP = `A document has at most ${MAX_LEVELS} brackets within each other.`;
-const NOTHING: DocumentNode = { kind: Kind.DOCUMENT, definitions: [] };
 
 /** Null when it does not parse: whoever parses it next says why. */
 function parsed(query: string): DocumentNode | null {

@@ -16,7 +16,10 @@ export type Parameters = Record<string, string | undefined>;
 export function parametersOf(source: IncomingHttpHeaders | Record<string, unknown>): Parameters {
   const parameters: Parameters = {};
   for (const [name, value] of Object.entries(source)) {
-    const text = Array.isArray(value) ? value.join(',') : typeof value === 'number' ? String(value) : value;
+    // In a socket's parameters there may be anything, which need not have a text.
+    const values: unknown[] = Array.isArray(value) ? value : [value];
+    const isText = values.every((one) => typeof one === 'string' || typeof one === 'number');
+    const text = isText && values.join(',');
     if (typeof text === 'string' && PARAMETERS.includes(name.toLowerCase())) parameters[name.toLowerCase()] = text;
   }
 
