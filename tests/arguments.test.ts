@@ -69,10 +69,12 @@ function rightFor(type: GraphQLInputType): unknown {
 }
 
 /** What can be selected without an argument. */
-const leaves = (type: GraphQLNamedType) =>
-  !isCompositeType(type)
-    ? ''
-    : `{ __typename ${isObjectType(type) ? Object.values(type.getFields()).flatMap((field) => (isLeafType(getNamedType(field.type)) ? [field.name] : [])) : ''} }`;
+function leaves(type: GraphQLNamedType): string {
+  if (!isCompositeType(type)) return '';
+  const fields = isObjectType(type) ? Object.values(type.getFields()).filter((field) => isLeafType(getNamedType(field.type))) : [];
+
+  return `{ __typename ${fields.map(({ name }) => name).join(' ')} }`;
+}
 
 /** One argument after the other of a field that is found by this path. */
 function casesOf(operation: string, path: string[], field: GraphQLField<unknown, unknown>): Case[] {
