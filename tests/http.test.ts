@@ -96,12 +96,12 @@ describe('a document that cannot be executed', () => {
       query: `{ ${Array.from({ length: 68 }, (_, i) => `a${i}: __schema { types { fields { name } } }`).join(' ')} }`,
       codes: ['BAD_USER_INPUT'],
     },
-    { what: 'is nested too deeply', query: deep(100_000, '{a', '', '}'), codes: ['GRAPHQL_PARSE_FAILED'] },
+    { what: 'is nested too deeply', query: deep(50_000, '{a', '', '}'), codes: ['GRAPHQL_PARSE_FAILED'] },
     { what: 'has a list that is nested too deeply', query: `{ author(id: ${'['.repeat(1_980)}`, codes: ['GRAPHQL_PARSE_FAILED'] },
     {
       what: 'spreads fragments in themselves, below fields',
       query: `{ viewer { ...f0 } } ${Array.from({ length: 30 }, (_, i) => `fragment f${i} on Author { followers { nodes { ...f${(i + 1) % 30} ...f${(i + 2) % 30} } } }`).join(' ')}`,
-      codes: Array.from({ length: 31 }, () => 'GRAPHQL_VALIDATION_FAILED'),
+      codes: Array.from({ length: 3 }, () => 'GRAPHQL_VALIDATION_FAILED'),
     },
     {
       what: 'has a subscription whose field has a directive that is wrong',
