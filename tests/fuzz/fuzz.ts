@@ -14,7 +14,7 @@ import { Attacks, type Attack, type Known } from './attacks.js';
 import { closeCodeOf } from './frames.js';
 
 const { FUZZ_SEED, FUZZ_SECONDS } = process.env;
-const ATTACKS_IN_A_ROUND = 500;
+const ATTACKS_IN_A_ROUND = 200;
 const AT_ONCE = 24;
 /** An attack is over when the gateway has answered and then said nothing for so long: most leave the connection open. */
 const QUIET_MS = 120;
@@ -26,8 +26,6 @@ const MAX_RESIDENT_MIB = 900;
 const CLOSE_CODES: (number | null)[] = [null, 1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 4400, 4401, 4403, 4406, 4408, 4409, 4429];
 
 /** @returns how many attacks there were */
-const stats: Record<string, number> = {};
-const codes: Record<string, number> = {};
 export async function fuzz(system: System, ownSeconds: number): Promise<number> {
   const seed = FUZZ_SEED ? Number(FUZZ_SEED) : Math.floor(Math.random() * 0x7fff_ffff);
   const until = performance.now() + 1_000 * (FUZZ_SECONDS ? Number(FUZZ_SECONDS) : ownSeconds);
@@ -47,17 +45,7 @@ export async function fuzz(system: System, ownSeconds: number): Promise<number> 
     const worker = async () => {
       for (let number = numbers.shift(); number !== undefined; number = numbers.shift()) {
         const attack = new Attacks(new Random(seed, `attack ${number}`), known).next();
-        const ans = await send(attack, gateway.port);
-        const tt = ans.toString('latin1');
-        const key =
-          attack.kind +
-          ' ' +
-          (tt.slice(9, 12) || (attack.isReset ? 'reset' : 'nothing')) +
-          (tt.startsWith('HTTP/1.1 101') ? ' ' + closeCodeOf(ans.subarray(ans.indexOf('\r\n\r\n') + 4)) : '');
-        stats[key] = (stats[key] ?? 0) + 1;
-        for (const [, c] of tt.matchAll(/"code":"(\w+)"/g)) codes[c!] = (codes[c!] ?? 0) + 1;
-        if (/"data":\{/.test(tt)) codes.data = (codes.data ?? 0) + 1;
-        const wrong = wrongIn(ans, attack);
+        const wrong = wrongIn(await send(attack, gateway.port), attack);
         if (wrong) throw new Error(`FUZZ_SEED=${seed}, attack ${number} (${attack.kind}): ${wrong}\n${shown(attack)}`);
       }
     };
@@ -66,7 +54,6 @@ export async function fuzz(system: System, ownSeconds: number): Promise<number> 
     expect({ isNamed, errors: errorsIn(gateway.log(Infinity)) }).toEqual({ isNamed, errors: [] });
     expect(residentMiB(gateway.pid!)).toBeLessThan(MAX_RESIDENT_MIB);
   }
-  console.log(count, JSON.stringify(stats, null, 1), JSON.stringify(codes, null, 1), residentMiB(gateway.pid!));
   innocents.end();
 
   return count;
