@@ -158,7 +158,12 @@ async function testFaults() {
 /** @param {string[]} args @param {NodeJS.ProcessEnv} env */
 async function jest(args, env) {
   const isRoot = process.getuid?.() === 0;
-  const tools = { curl: 'curl', nginx: 'nginx', openssl: 'openssl', ...(env['CHEEPER_DEEP'] === '1' && isRoot && { debootstrap: 'debootstrap' }) };
+  const tools = {
+    curl: 'curl',
+    nginx: 'nginx',
+    openssl: 'openssl',
+    ...(env['CHEEPER_DEEP'] === '1' && isRoot && { debootstrap: 'debootstrap' }),
+  };
   const node = await prepare(serverNames, { clocks: true, tools });
   const all = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...args];
   const code = exitCode(await launch('test', node, all, { cwd: root, env, terminal: true }).exit);

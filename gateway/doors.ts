@@ -5,6 +5,7 @@
  */
 import { createServer, type Server } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import type { Logger } from '../shared/log.js';
 
 const DOORS = 64;
 /** Sockets, event streams, and clients who ask; one that comes then is closed at once. */
@@ -13,7 +14,7 @@ const MOST_CONNECTIONS = 25_600;
 const MOST_KNOCKING = 16_384;
 
 /** Opens the port. @returns what closes all doors but the server's own, and settles when all who came through them have gone */
-export async function openDoors(app: FastifyInstance, port: number, host: string): Promise<() => Promise<unknown>> {
+export async function openDoors(app: FastifyInstance, port: number, host: string, log: Logger): Promise<() => Promise<unknown>> {
   const each = { port, host, backlog: MOST_KNOCKING / DOORS, reusePort: true };
   const connectionsEach = MOST_CONNECTIONS / DOORS;
   const doors: Server[] = [];
@@ -33,6 +34,9 @@ export async function openDoors(app: FastifyInstance, port: number, host: string
     app.server.maxConnections = MOST_CONNECTIONS;
     await app.listen({ port, host, backlog: MOST_KNOCKING });
   }
+
+  // The system could not take on a connection (it has no file descriptors left, say). The next may be.
+  for (const door of [app.server, ...doors]) door.on('error', (error) => log.error({ err: error }, 'could not take on a connection'));
 
   return () => Promise.all(doors.map((door) => new Promise((resolve) => door.close(resolve))));
 }

@@ -4,12 +4,13 @@ import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDi
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../shared/log.js';
-import { acceptedBy, EVENT_STREAM, GRAPHQL_RESPONSE } from './accept.js';
+import { acceptedBy, EVENT_STREAM, GRAPHQL_RESPONSE, JSON_TYPE } from './accept.js';
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services, Transport } from './context.js';
 import { A_BUG, isRefusedWhole } from './errors.js';
 import { Executor } from './executor.js';
+import { isTooDeep, TOO_DEEP } from './json.js';
 import { PARSE_OPTIONS, type Operations } from './operations.js';
 import { errorBody, gate, GRAPHQL_PATH, isForPeople, kindOf, notExecuted, readJsonOnly, refuseOtherMethods } from './requests.js';
 import type { Origins } from './origins.js';
@@ -96,6 +97,17 @@ export async function serveHttp(
       if (Array.isArray(body) && body.length > MOST_IN_A_BATCH) {
         return reply.code(400).send(errorBody('BAD_REQUEST', `At most ${MOST_IN_A_BATCH} operations come in one request.`));
       }
+      const { queries, json: texts } = textsOf(request);
+      if (texts.some(isTooDeep)) return reply.code(400).send(errorBody('BAD_REQUEST', TOO_DEEP));
+      const harm = queries.flatMap((query) => operations.harmIn(query));
+      if (harm.length > 0) {
+        // As what Apollo finds wrong with a document: see statusForPlainJson.
+        const isPlain = !named.includes(GRAPHQL_RESPONSE);
+        return reply
+          .code(isPlain && !Array.isArray(body) ? 200 : 400)
+          .type(`${isPlain ? JSON_TYPE : GRAPHQL_RESPONSE}; charset=utf-8`)
+          .send({ errors: harm });
+      }
       const type = headers['content-type'];
       const answer = await apollo.executeHTTPGraphQLRequest({
         httpGraphQLRequest: {
@@ -116,6 +128,15 @@ export async function serveHttp(
   });
 
   return { stop: () => apollo.stop() };
+}
+
+/** The documents of a request, and what of its URL is JSON, whatever else may be wrong with it. */
+function textsOf({ method, body, query }: FastifyRequest): { queries: string[]; json: string[] } {
+  const isText = (one: unknown): one is string => typeof one === 'string';
+  const sources: unknown[] = method === 'GET' ? [query] : [body].flat();
+  const named = (name: string) => sources.flatMap((one) => (one as Record<string, unknown> | null | undefined)?.[name]).filter(isText);
+
+  return { queries: named('query'), json: method === 'GET' ? [...named('variables'), ...named('extensions')] : [] };
 }
 
 function cookiesOn(origins: Origins, request: FastifyRequest, reply: FastifyReply): Transport {

@@ -4,8 +4,12 @@ import {
   getVariableValues,
   GraphQLError,
   Kind,
+  Lexer,
+  NoFragmentCyclesRule,
   OperationTypeNode,
   parse,
+  Source,
+  TokenKind,
   validate,
   type DocumentNode,
   type FragmentDefinitionNode,
@@ -17,6 +21,9 @@ import { complexityFault } from './complexity.js';
 
 /** Limits of a document, before it is even parsed whole. */
 export const PARSE_OPTIONS = { maxTokens: 2_000 };
+
+/** Brackets within each other, in a document: the parser, and most of what walks through documents, is recursive. */
+const MAX_LEVELS = 100;
 
 /** Characters of valid documents that are kept parsed, at the most: many clients ask the same. */
 const MOST_CHARACTERS = 1_000_000;
@@ -30,7 +37,28 @@ export interface OperationRequest {
 export class Operations {
   private readonly valid = new LRUCache<string, DocumentNode>({ maxSize: MOST_CHARACTERS, sizeCalculation: (_, text) => 1 + text.length });
 
+  private readonly harmless = new LRUCache<string, true>({ maxSize: MOST_CHARACTERS, sizeCalculation: (_, text) => 1 + text.length });
+
   constructor(private readonly schema: GraphQLSchema) {}
+
+  /**
+   * What is wrong with a document on which graphql-js throws in place of saying what is wrong, before it gets there. It overflows the stack
+   * when a document is nested too deeply, and when fragments spread themselves (by the rule that fields of one name must agree); the rule
+   * that a subscription has one field throws what is wrong with a directive of that field.
+   */
+  harmIn(query: string): GraphQLError[] {
+    if (this.harmless.has(query)) return [];
+    if (isNestedTooDeeply(query)) return [new GraphQLError(TOO_DEEP, { extensions: { code: 'GRAPHQL_PARSE_FAILED' } })];
+    const document = /fragment|subscription/.test(query) ? parsed(query) : null;
+    // One that does not parse does no harm: whoever parses it next says what is wrong.
+    const harm =
+      document && !(document instanceof GraphQLError)
+        ? [...validate(this.schema, document, [NoFragmentCyclesRule]), ...rootDirectives(document)]
+        : [];
+    if (harm.length === 0) this.harmless.set(query, true);
+
+    return harm.map(withCode('GRAPHQL_VALIDATION_FAILED'));
+  }
 
   /** The document, or what is wrong with it: told to this operation, while others of the same connection go on. */
   check({ query, operationName, variables }: OperationRequest): DocumentNode | GraphQLError[] {
@@ -51,30 +79,28 @@ export class Operations {
     if (typeof query !== 'string') return null;
     // GraphQL has no other way to write the two words, and most queries have neither of them.
     if (!/mutation|subscription/.test(query)) return OperationTypeNode.QUERY;
-    const document = this.valid.get(query) ?? parsed(query);
-    if (document instanceof GraphQLError) return null;
+    const document = this.valid.get(query) ?? (isNestedTooDeeply(query) ? null : parsed(query));
+    if (document === null || document instanceof GraphQLError) return null;
 
     return getOperationAST(document, typeof operationName === 'string' ? operationName : null)?.operation ?? null;
-  }
-
-  private validate(document: DocumentNode): readonly GraphQLError[] {
-    const wrong = rootDirectives(document);
-
-    return wrong.length > 0 ? wrong : validate(this.schema, document);
   }
 
   private parse(query: string): DocumentNode | GraphQLError[] {
     const known = this.valid.get(query);
     if (known) return known;
+    const harm = this.harmIn(query);
+    if (harm.length > 0) return harm;
     const document = parsed(query);
     if (document instanceof GraphQLError) return [withCode('GRAPHQL_PARSE_FAILED')(document)];
-    const invalid = this.validate(document);
+    const invalid = validate(this.schema, document);
     if (invalid.length > 0) return invalid.map(withCode('GRAPHQL_VALIDATION_FAILED'));
     this.valid.set(query, document);
 
     return document;
   }
 }
+
+const TOO_DEEP = `A document has at most ${MAX_LEVELS} brackets within each other.`;
 
 function parsed(query: string): DocumentNode | GraphQLError {
   try {
@@ -83,6 +109,26 @@ function parsed(query: string): DocumentNode | GraphQLError {
     if (error instanceof GraphQLError) return error;
     throw error;
   }
+}
+
+/** Looks at no more tokens than are parsed, and at none when there are few brackets, which is nearly always so. */
+function isNestedTooDeeply(query: string): boolean {
+  if ((query.match(/[{([]/g)?.length ?? 0) <= MAX_LEVELS) return false;
+  const lexer = new Lexer(new Source(query));
+  let level = 0;
+  try {
+    for (let i = 0; i < PARSE_OPTIONS.maxTokens && level <= MAX_LEVELS; i++) {
+      const { kind } = lexer.advance();
+      if (kind === TokenKind.EOF) break;
+      if (kind === TokenKind.BRACE_L || kind === TokenKind.PAREN_L || kind === TokenKind.BRACKET_L) level += 1;
+      if (kind === TokenKind.BRACE_R || kind === TokenKind.PAREN_R || kind === TokenKind.BRACKET_R) level -= 1;
+    }
+  } catch (error) {
+    // No token: the parser says so.
+    if (!(error instanceof GraphQLError)) throw error;
+  }
+
+  return level > MAX_LEVELS;
 }
 
 /** The specification forbids them there: which field is subscribed to would be up to a variable. graphql-js does not check it. */

@@ -10,6 +10,7 @@ import type { Logger } from '../shared/log.js';
 import { acceptedBy, EVENT_STREAM, JSON_TYPE } from './accept.js';
 import type { Services } from './context.js';
 import { A_BUG, overloaded } from './errors.js';
+import { isTooDeep, TOO_DEEP } from './json.js';
 import type { Operations } from './operations.js';
 import { isHost } from './origins.js';
 
@@ -44,7 +45,7 @@ export function gate({ services: { work, origins }, operations }: { services: Se
   const takeTurn = (isSubscription: boolean, reply: FastifyReply, done: HookHandlerDoneFunction) => {
     try {
       const turn = isSubscription ? work.turnToSubscribe() : work.turn();
-      if (turn) void turn.then(() => done());
+      if (turn) void turn.then(() => done()).catch((error: unknown) => void reply.send(error));
       else done();
     } catch {
       void reply.code(503).header('retry-after', '1').send(OVERLOADED);
@@ -130,8 +131,12 @@ export function readJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
-    if (isUtf8(body)) return parse(request, body.toString(), done);
-    done(Object.assign(new Error('The body is not UTF-8.'), { statusCode: 400 }));
+    const refuse = (message: string) => done(Object.assign(new Error(message), { statusCode: 400 }));
+    if (!isUtf8(body)) return refuse('The body is not UTF-8.');
+    const text = body.toString();
+    if (isTooDeep(text)) return refuse(TOO_DEEP);
+
+    return parse(request, text, done);
   });
 }
 

@@ -15,6 +15,7 @@ import { CONSISTENCY_HEADER } from './consistency.js';
 import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
 import { fault, isRefusedWhole } from './errors.js';
+import { isTooDeep } from './json.js';
 import type { OperationRequest, Operations } from './operations.js';
 import { errorBody, FORGEABLE, gate, notExecuted, refuseOtherMethods, STREAM_PATH } from './requests.js';
 import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
@@ -33,6 +34,8 @@ const HEADERS = {
 
 const text = z.string().transform((json, context) => {
   try {
+    if (isTooDeep(json)) throw new RangeError('too many levels');
+
     return JSON.parse(json) as unknown;
   } catch {
     context.addIssue('not JSON');

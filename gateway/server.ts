@@ -89,6 +89,8 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: SILENCE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    // Some clients offer HTTP/2 with their first request (`Upgrade: h2c`), and go on without when nobody takes it up.
+    http: { shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket' },
   });
   const closeSilent = silentConnections(app.server);
   let waitsFor = (): string[] => [];
@@ -228,7 +230,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     tellWaiting(waiting);
     await pause(RETRY_MS);
   }
-  const closeDoors = await openDoors(app, config.PORT, config.HOST);
+  const closeDoors = await openDoors(app, config.PORT, config.HOST, log);
   tellWaiting?.([]);
 
   return {

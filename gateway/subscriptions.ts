@@ -283,11 +283,16 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
   private run(): void {
     if (this.isRunning) return;
     this.isRunning = true;
-    while (this.asked && !this.isWaiting) {
-      this.isWaiting = true;
-      this.takeNext();
+    try {
+      while (this.asked && !this.isWaiting) {
+        this.isWaiting = true;
+        this.takeNext();
+      }
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.isRunning = false;
     }
-    this.isRunning = false;
   }
 
   private takeNext(): void {
@@ -299,13 +304,23 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
   private readonly onFrame: Taker<unknown> = (frame) => {
     if (frame === undefined) return this.end();
     this.frame = frame;
-    this.subscriptions.execute(this, frame);
+    this.executeFrame();
   };
+
+  /** What it throws ends this subscription alone: those who hand out frames go on to the others. */
+  private executeFrame(viewerId?: string | null): void {
+    if (this.isOver) return;
+    try {
+      this.subscriptions.execute(this, this.frame, viewerId);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
 
   onExecuted(executed: Executed): void {
     if (this.isOver) return;
     const { viewerId, shown } = this.subscriber;
-    if (isOfAnother(executed, viewerId)) return this.subscriptions.execute(this, this.frame, viewerId);
+    if (isOfAnother(executed, viewerId)) return this.executeFrame(viewerId);
     // A frame that is lost is never told again, so it waits for the rows that it needs, and those behind it wait with it.
     if (executed.is === 'late') return this.again();
     shown.at = Math.max(shown.at, executed.endedAt);
@@ -326,9 +341,7 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
 
   private again(): void {
     this.pausing ??= new AbortController();
-    void pause(RETRY_MS, this.pausing.signal).then(() => {
-      if (!this.isOver) this.subscriptions.execute(this, this.frame);
-    });
+    void pause(RETRY_MS, this.pausing.signal).then(() => this.executeFrame());
   }
 
   private readonly goOn = () => {
@@ -339,7 +352,8 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
   readonly fail = (error: unknown) => {
     this.asked?.reject(error);
     this.asked = null;
-    void this.return();
+    // What went wrong first is what is told.
+    this.return().catch(() => undefined);
   };
 
   private end(): void {

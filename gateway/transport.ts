@@ -10,12 +10,17 @@ import { SESSION_COOKIE, type Viewer } from './sessions.js';
 
 /** Headers of HTTP, or the `connectionParams` of a websocket, that mean something here: the same names, any case. */
 const PARAMETERS = ['authorization', CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER, 'x-request-id', 'traceparent'];
+/** https://www.w3.org/TR/trace-context/#traceparent-header: it goes into the journal, so nothing else may come in by it. */
+const TRACEPARENT = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
 export type Parameters = Record<string, string | undefined>;
 
 export function parametersOf(source: IncomingHttpHeaders | Record<string, unknown>): Parameters {
   const parameters: Parameters = {};
   for (const [name, value] of Object.entries(source)) {
-    const text = Array.isArray(value) ? value.join(',') : typeof value === 'number' ? String(value) : value;
+    // In a socket's parameters there may be anything, which need not have a text.
+    const values: unknown[] = Array.isArray(value) ? value : [value];
+    const isText = values.every((one) => typeof one === 'string' || typeof one === 'number');
+    const text = isText && values.join(',');
     if (typeof text === 'string' && PARAMETERS.includes(name.toLowerCase())) parameters[name.toLowerCase()] = text;
   }
 
@@ -58,7 +63,7 @@ export async function createContext(
     services.readDeadlineMs,
   );
   const { viewer, authentication } = await whoIs(services, parameters.authorization, cookies[SESSION_COOKIE], transport);
-  const traceparent = parameters.traceparent && parameters.traceparent.length <= 64 ? parameters.traceparent : null;
+  const traceparent = TRACEPARENT.test(parameters.traceparent ?? '') ? parameters.traceparent! : null;
   const given = parameters['x-request-id'];
   const correlationId = given && /^[\w.-]{1,64}$/.test(given) ? given : newId();
 

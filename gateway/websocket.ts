@@ -12,6 +12,7 @@ import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services } from './context.js';
 import { fault, unauthenticated } from './errors.js';
 import { logBugs } from './http.js';
+import { isTooDeep, MAX_JSON_LEVELS } from './json.js';
 import type { Operations } from './operations.js';
 import type { Origins } from './origins.js';
 import { GRAPHQL_PATH } from './requests.js';
@@ -34,6 +35,8 @@ const PING_MS = 12_000;
 const MOST_PINGS_UNREAD = 10;
 /** For a client to answer that we are going away. */
 const CLOSE_DEADLINE_MS = 1_000;
+/** A close frame has room for so much UTF-8 besides its code (RFC 6455, 5.5): `ws` throws when a reason is longer. */
+const MAX_REASON_BYTES = 123;
 /** A timer takes no more: about 24 days. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -175,17 +178,26 @@ export function serveWebsocket(
     }
   }, UNREAD_LOOK_MS);
   const serve = (websocket: WebSocket, request: IncomingMessage) => {
-    const failed = (error: Error) => {
+    const close: Close = (code, reason) => websocket.close(code, reason && cut(reason));
+    // No listener below may throw: nobody is there to catch it, and the process would end.
+    const failed = (error: unknown) => {
       // One that only servers send; everything else that a client can do wrong is dealt with inside.
-      if (error.message.startsWith('Unexpected message of type')) return websocket.close(CloseCode.BadRequest, 'Invalid message received');
+      if (error instanceof Error && error.message.startsWith('Unexpected message of type'))
+        return close(CloseCode.BadRequest, 'Invalid message received');
       log.error({ err: error }, 'a bug in a websocket operation');
-      websocket.close(CloseCode.InternalServerError, 'Internal server error');
+      close(CloseCode.InternalServerError, 'Internal server error');
     };
     // While the one before is not on its way, this one waits for that, so that a slow reader holds back what is sent to it. To who has
     // gone, nothing is sent.
     const send = (message: string) => {
       if (websocket.bufferedAmount > 0) return new Promise<void>((resolve) => websocket.send(message, () => resolve()));
       websocket.send(message);
+    };
+    const cutOffUnread = () => {
+      const isFull = websocket.bufferedAmount > MOST_BYTES_UNREAD;
+      if (isFull) websocket.terminate();
+
+      return isFull;
     };
     let expiry: NodeJS.Timeout | undefined;
     const session: Session = {
@@ -199,7 +211,7 @@ export function serveWebsocket(
         clearTimeout(expiry);
         if (websocket.readyState !== websocket.OPEN) return;
         const leftMs = atMs - Date.now();
-        if (leftMs <= 0) return websocket.close(CloseCode.Forbidden, 'The access token has expired');
+        if (leftMs <= 0) return close(CloseCode.Forbidden, 'The access token has expired');
         expiry = setTimeout(() => session.expire(atMs), Math.min(leftMs, LONGEST_TIMER_MS));
       },
     };
@@ -207,17 +219,25 @@ export function serveWebsocket(
       {
         protocol: websocket.protocol,
         send,
-        close: (code, reason) => websocket.close(code, reason),
+        close,
         onMessage: (handle) => {
-          const take = inTurn(websocket, handle, failed);
+          const take = inTurn(websocket, handle, close, failed);
           websocket.on('message', (data: Buffer) => {
-            if (websocket.bufferedAmount > MOST_BYTES_UNREAD) websocket.terminate();
-            else take(data.toString());
+            // What comes behind the message for which it is closed has no effect.
+            if (cutOffUnread() || websocket.readyState !== websocket.OPEN) return;
+            try {
+              const message = data.toString();
+              if (isTooDeep(message)) close(CloseCode.BadRequest, `At most ${MAX_JSON_LEVELS} levels are in a message`);
+              else take(message);
+            } catch (error) {
+              failed(error);
+            }
           });
         },
       },
       session,
     );
+    websocket.on('ping', cutOffUnread);
     websocket.on('pong', () => unanswered.delete(websocket));
     websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
     websocket.once('close', (code, reason) => {
@@ -226,10 +246,16 @@ export function serveWebsocket(
     });
   };
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const status = sockets.clients.size >= MOST_SOCKETS ? '503 Service Unavailable' : refusal(request, origins);
-    if (!status) return sockets.handleUpgrade(request, socket, head, serve);
-    // It may have gone before it could be told.
-    socket.on('error', (error) => log.debug({ err: error }, 'a refused upgrade failed'));
+    // It may go before it is told anything.
+    socket.on('error', (error) => log.debug({ err: error }, 'an upgrade failed'));
+    let status: string | null;
+    try {
+      status = sockets.clients.size >= MOST_SOCKETS ? '503 Service Unavailable' : refusal(request, origins);
+      if (!status) return sockets.handleUpgrade(request, socket, head, serve);
+    } catch (error) {
+      log.error({ err: error }, 'a bug in an upgrade');
+      return void socket.destroy();
+    }
     socket.once('finish', () => socket.destroy());
     socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   });
@@ -248,6 +274,16 @@ export function serveWebsocket(
   };
 }
 
+type Close = (code: number, reason?: string) => void;
+
+/** As many whole characters of a reason as fit into a close frame: graphql-ws puts a client's ids into its own. */
+function cut(reason: string): string {
+  const bytes = Buffer.from(reason);
+
+  // With `stream`, a character that is not whole at the end is left out.
+  return bytes.length <= MAX_REASON_BYTES ? reason : new TextDecoder().decode(bytes.subarray(0, MAX_REASON_BYTES), { stream: true });
+}
+
 /**
  * graphql-ws knows an operation by its id alone, and mixes up one that was completed and has not quite ended with the next of that
  * id: the one's last answer is sent as the other's, and the end of the one is taken for the end of the other. So that one waits.
@@ -255,7 +291,8 @@ export function serveWebsocket(
 function inTurn(
   websocket: WebSocket,
   handle: (message: string) => Promise<void>,
-  failed: (error: Error) => void,
+  close: Close,
+  failed: (error: unknown) => void,
 ): (message: string) => void {
   const operations = new Map<string, { isCompleted: boolean; next: string | null }>();
   const pass = (message: string) => handle(message).catch(failed);
@@ -274,7 +311,7 @@ function inTurn(
     if (type === 'subscribe' && id !== undefined && !before) {
       begin(id, message);
     } else if (type === 'subscribe' && before?.isCompleted) {
-      if (before.next !== null) websocket.close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
+      if (before.next !== null) close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
       before.next = message;
     } else if (type === 'complete' && before) {
       // The one that waits has not even begun.

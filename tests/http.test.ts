@@ -73,6 +73,7 @@ const typeOf = (response: Response) => response.headers.get('content-type')?.spl
 
 const nested = (levels: number, selection: string): string =>
   levels === 0 ? selection : `nodes { followers(first: 30) { ${nested(levels - 1, selection)} } }`;
+const deep = (levels: number, open: string, inside: string, close: string) => open.repeat(levels) + inside + close.repeat(levels);
 const introspection = '{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }';
 
 describe('a document that cannot be executed', () => {
@@ -109,6 +110,23 @@ describe('a document that cannot be executed', () => {
       what: 'repeats itself beyond counting',
       query: `{ ...f0 } ${Array.from({ length: 20 }, (_, i) => `fragment f${i} on Query { ...f${i + 1} a${i}: viewer { id } ...f${i + 1} }`).join(' ')} fragment f20 on Query { __typename }`,
       codes: ['BAD_USER_INPUT'],
+    },
+    {
+      what: 'asks for the schema under many names',
+      query: `{ ${Array.from({ length: 68 }, (_, i) => `a${i}: __schema { types { fields { name } } }`).join(' ')} }`,
+      codes: ['BAD_USER_INPUT'],
+    },
+    { what: 'is nested too deeply', query: deep(50_000, '{a', '', '}'), codes: ['GRAPHQL_PARSE_FAILED'] },
+    { what: 'has a list that is nested too deeply', query: `{ author(id: ${'['.repeat(1_980)}`, codes: ['GRAPHQL_PARSE_FAILED'] },
+    {
+      what: 'spreads fragments in themselves, below fields',
+      query: `{ viewer { ...f0 } } ${Array.from({ length: 30 }, (_, i) => `fragment f${i} on Author { followers { nodes { ...f${(i + 1) % 30} ...f${(i + 2) % 30} } } }`).join(' ')}`,
+      codes: Array.from({ length: 3 }, () => 'GRAPHQL_VALIDATION_FAILED'),
+    },
+    {
+      what: 'has a subscription whose field has a directive that is wrong',
+      query: 'subscription { timeline @skip(if: maybe) { cursor } }',
+      codes: ['GRAPHQL_VALIDATION_FAILED'],
     },
   ];
 
@@ -148,7 +166,50 @@ describe('a document that cannot be executed', () => {
 
 describe('a request that is no question', () => {
   const get = (query: string, headers: Record<string, string>) => fetch(`${system.url}?query=${encodeURIComponent(query)}`, { headers });
+  const safely = (search: string) => fetch(`${system.url}?${search}`, { headers: { 'apollo-require-preflight': 'yes' } });
   const requests: { what: string; status: number; send: () => Promise<Response>; allow?: string }[] = [
+    { what: 'JSON that is nested too deeply', status: 400, send: () => post(deep(100_000, '[', '', ']')) },
+    {
+      what: 'variables that are nested too deeply',
+      status: 400,
+      send: () => post(`{"query":"{ __typename }","variables":{"a":${deep(100_000, '[', '', ']')}}}`),
+    },
+    {
+      what: 'extensions that are nested too deeply',
+      status: 400,
+      send: () => post(`{"query":"{ __typename }","extensions":${deep(20_000, '{"a":', '1', '}')}}`),
+    },
+    {
+      what: 'variables in the URL that are nested too deeply',
+      status: 400,
+      send: () => safely(`query={__typename}&variables={"a":${deep(5_000, '[', '', ']')}}`),
+    },
+    {
+      what: 'extensions in the URL that are nested too deeply',
+      status: 400,
+      send: () => safely(`query={__typename}&extensions={"a":${deep(5_000, '[', '', ']')}}`),
+    },
+    {
+      what: 'a stream with variables in the URL that are nested too deeply',
+      status: 400,
+      send: () => fetch(`${system.url}/stream?query={__typename}&variables={"a":${deep(5_000, '[', '', ']')}}`),
+    },
+    ...['null', '1', '"x"', '{}', '[null]', '[1]', '[[]]', '[[{"query":"{ __typename }"}]]', '', ' '].map((body) => ({
+      what: `the body ${JSON.stringify(body)}`,
+      status: 400,
+      send: () => post(body),
+    })),
+    ...[
+      '{"query":1}',
+      '{"query":{"a":1}}',
+      '{"query":"{ __typename }","__proto__":{"a":1}}',
+      '{"query":"{ __typename }","variables":"x"}',
+    ].map((body) => ({ what: `the body ${body}`, status: 400, send: () => post(body) })),
+    ...['variables=[', 'variables=1', 'variables=[]', 'extensions=x', 'extensions=[]', 'query=x'].map((parameter) => ({
+      what: `the parameter ${parameter}`,
+      status: 400,
+      send: () => safely(`query={__typename}&${parameter}`),
+    })),
     { what: 'JSON that does not parse', status: 400, send: () => post('{"query":') },
     { what: 'a body that is too large', status: 413, send: () => post({ query: `{ __typename } # ${'x'.repeat(256 * 1024)}` }) },
     { what: 'a body of another kind', status: 415, send: () => post('<query/>', { 'content-type': 'application/xml' }) },
@@ -406,6 +467,45 @@ describe('a batch', () => {
     expect(await sessionAfter(logIn(first), 'mutation { logOut }')).toBeNull();
     expect(await sessionAfter('mutation { logOut }', logIn(first))).toBe(first);
     expect(await sessionAfter(logIn(first), logIn('nobody'), '{ __typename }')).toBe(first);
+  });
+});
+
+describe('bytes that are no request', () => {
+  const raw = async (bytes: string | Buffer): Promise<string> => {
+    const socket = connect({ port: system.gateways[0]!.port, host: '127.0.0.1' });
+    socket.write(bytes);
+    let answer = '';
+    for await (const data of socket) {
+      answer += String(data);
+      if (/\r\n\r\n/.test(answer)) break;
+    }
+
+    return answer;
+  };
+  const body = '{"query":"{ __typename }"}';
+  const head = (...lines: string[]) =>
+    `${['POST /graphql HTTP/1.1', 'Host: x', 'Content-Type: application/json', ...lines].join('\r\n')}\r\n\r\n`;
+  const length = `Content-Length: ${body.length}`;
+
+  it.each<[string, number | null, string | Buffer]>([
+    ['TLS', 400, Buffer.from('16030100c8010000c40303', 'hex')],
+    ['HTTP/2', 400, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['CONNECT', null, 'CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['TRACE', 404, 'TRACE /graphql HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['another version', 400, 'GET /graphql HTTP/9.9\r\nHost: x\r\n\r\n'],
+    ['a path that is none', 400, 'GET /% HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['a URL that is none', 400, 'GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['a long header', 431, head(`X: ${'x'.repeat(70_000)}`)],
+    ['many headers', 431, head(...Array.from({ length: 4_000 }, () => 'a: b'))],
+    ['two lengths', 400, head('Content-Length: 1', 'Content-Length: 2')],
+    ['a length, and chunks', 400, `${head(length, 'Transfer-Encoding: chunked')}0\r\n\r\n`],
+    ['a chunk without a length', 400, `${head('Transfer-Encoding: chunked')}x\r\n`],
+    ['an expectation', 417, head('Expect: x', length) + body],
+    ['cookies that are none', 200, head('Cookie: cheeper_session=%; =;;; __proto__=1; cheeper_consistency=%E0%A4%A', length) + body],
+    ['bytes that are no text in headers', 200, head('X-Request-Id: \u00ff', 'Traceparent: \u00ff', 'Origin: http://[', length) + body],
+    ['trailers', 200, `${head('Transfer-Encoding: chunked')}${body.length.toString(16)}\r\n${body}\r\n0\r\nX: y\r\n\r\n`],
+  ])('are answered as what they are: %s', async (_, status, bytes) => {
+    expect(await raw(bytes)).toMatch(status === null ? /^$/ : new RegExp(`^HTTP/1\\.1 ${status} `));
   });
 });
 

@@ -5,10 +5,11 @@
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { PostCheepReceiptDocument, FollowAuthorReceiptDocument } from '../client/operations.js';
+import { PostCheepReceiptDocument, FollowAuthorReceiptDocument, ViewerDocument } from '../client/operations.js';
 import { Sessions } from '../gateway/sessions.js';
 import { newId } from '../shared/ids.js';
 import { decodeToken, encodeToken } from '../shared/token.js';
+import { closeCodeOf } from './fuzz/frames.js';
 import { RawSocket, type Message, type RawSocketOptions, type Result } from './raw-socket.js';
 import { eventually, SIGNING_KEY, startSystem, type System } from './system.js';
 
@@ -145,6 +146,31 @@ describe('Subscribe', () => {
       socket.subscribe('the-id', second);
 
       expect(await socket.closed).toEqual({ code: 4409, reason: 'Subscriber for the-id already exists' });
+    }
+  });
+
+  it.each([
+    ['94 letters', 'i'.repeat(94)],
+    ['5,000 letters', 'i'.repeat(5_000)],
+    ['60 letters of two bytes', 'ü'.repeat(60)],
+    ['100 emoji', '🙂'.repeat(100)],
+    ['a lone surrogate', '\ud800'.repeat(50)],
+  ])('with an ID of %s closes with the same code, and as much of the reason as fits into a close frame', async (_, id) => {
+    const whole = `Subscriber for ${id} already exists`.toWellFormed();
+    for (const begin of [[LIVE], [LIVE, null, LIVE]]) {
+      const socket = await ready();
+      // All at once, so that what was completed has not quite ended.
+      for (const query of [...begin, TYPENAME]) {
+        if (query) socket.subscribe(id, query, { authorId: newId() });
+        else socket.complete(id);
+      }
+      const { code, reason } = await socket.closed;
+
+      expect(code).toBe(4409);
+      expect(whole.startsWith(reason)).toBe(true);
+      // Not even one more character would fit.
+      expect(Buffer.byteLength(reason)).toBeGreaterThan(119);
+      expect(Buffer.byteLength(reason)).toBeLessThanOrEqual(123);
     }
   });
 
@@ -362,6 +388,19 @@ describe('“Receiving a message of a type or format which is not specified in t
     { type: 'complete' },
     { type: 'connection_ack' },
     { id: '1', type: 'next', payload: {} },
+    '1',
+    '"x"',
+    '',
+    '\ufeff{"type":"ping"}',
+    { type: '__proto__' },
+    { type: ['ping'] },
+    { type: 'ping', payload: [] },
+    { ...subscribe, id: 1 },
+    { ...subscribe, id: { toString: 1 } },
+    { ...subscribe, payload: [] },
+    { ...subscribe, payload: { query: { toString: 1 } } },
+    { ...subscribe, payload: { query: TYPENAME, extensions: [] } },
+    { type: 'complete', id: null },
   ])('%j', async (message) => {
     const socket = await ready();
     socket.send(message);
@@ -370,7 +409,108 @@ describe('“Receiving a message of a type or format which is not specified in t
   });
 });
 
+describe('a message that is odd, and no fault of its form', () => {
+  it('has no effect on another operation of its socket', async () => {
+    const socket = await ready();
+    for (const id of ['__proto__', 'constructor', 'toString', '\0', '\ud800', 'x'.repeat(100_000)]) {
+      socket.subscribe(id, TYPENAME);
+      expect((await socket.only(id)).data).toEqual({ __typename: 'Query' });
+      socket.complete(id);
+    }
+    socket.send('{"type":"pong","payload":{"__proto__":{"a":1},"constructor":null}}');
+    socket.send('{"id":"1","type":"subscribe","type":"complete","__proto__":null}');
+    socket.send(`{"id":"1","type":"subscribe","payload":{"query":"${TYPENAME}","variables":{"__proto__":{"a":1}},"extensions":{"a":[]}}}`);
+    expect((await socket.only('1')).data).toEqual({ __typename: 'Query' });
+  });
+
+  it.each([
+    ['a ping', (deep: string) => `{"type":"ping","payload":{"a":${deep}}}`],
+    ['connection parameters', (deep: string) => `{"type":"connection_init","payload":{"a":${deep}}}`],
+    ['variables', (deep: string) => `{"id":"1","type":"subscribe","payload":{"query":"${TYPENAME}","variables":{"a":${deep}}}}`],
+    ['extensions', (deep: string) => `{"id":"1","type":"subscribe","payload":{"query":"${TYPENAME}","extensions":{"a":${deep}}}}`],
+    ['nothing that is known', (deep: string) => deep],
+  ])('unless it is nested too deeply: %s', async (_, message) => {
+    const socket = await ready();
+    socket.send(message('['.repeat(100_000) + ']'.repeat(100_000)));
+
+    expect(await socket.closed).toEqual({ code: 4400, reason: 'At most 100 levels are in a message' });
+  });
+
+  it('and what comes behind a message for which the socket is closed is not executed', async () => {
+    const author = await system.author();
+    const socket = await ready(authorization(author));
+    socket.send('[]');
+    socket.subscribe('1', 'mutation { postCheep(input: { message: "too late" }) { status } }');
+    expect((await socket.closed).code).toBe(4400);
+    const { viewer } = await author.client.request(ViewerDocument, {});
+    expect(viewer?.cheepsCount).toBe(0);
+  });
+
+  it.each<Record<string, unknown>>([
+    { authorization: [{ toString: 1 }] },
+    { authorization: { toString: null, valueOf: null } },
+    { 'x-request-id': [[]], traceparent: ['\ud800', null] },
+    { 'x-cheeper-wait-ms': 1e308, 'x-cheeper-read': [] },
+    { __proto__: 1, constructor: 1 },
+  ])('connection parameters of another form mean nothing: %j', async (payload) => {
+    const socket = await ready(payload);
+    socket.subscribe('1', '{ viewer { id } }');
+
+    expect((await socket.only('1')).data).toEqual({ viewer: null });
+  });
+});
+
+describe('a frame that breaks the protocol of websockets closes its socket, and no other', () => {
+  const masked = (head: number[], payload = Buffer.alloc(0)) => Buffer.concat([Buffer.from(head), Buffer.alloc(4), payload]);
+  const frames: [string, Buffer, number][] = [
+    ['a reserved opcode', masked([0x83, 0x80]), 1002],
+    ['reserved bits', masked([0xf1, 0x80]), 1002],
+    ['no mask', Buffer.from([0x81, 0x01, 0x41]), 1002],
+    ['a continuation of nothing', masked([0x80, 0x80]), 1002],
+    ['a ping in fragments', masked([0x09, 0x80]), 1002],
+    ['a ping that is too long', masked([0x89, 0xfe, 0x00, 0x7e], Buffer.alloc(126)), 1002],
+    ['text that is no UTF-8', masked([0x81, 0x82], Buffer.from([0xc0, 0x80])), 1007],
+    ['a close with a code that must not be sent', masked([0x88, 0x82], Buffer.from([0x03, 0xed])), 1002],
+    ['a close with half a code', masked([0x88, 0x81], Buffer.from([0x03])), 1002],
+    ['a close whose reason is no UTF-8', masked([0x88, 0x83], Buffer.from([0x03, 0xe8, 0xff])), 1007],
+    ['a length of 2⁶³', masked([0x81, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0]), 1009],
+  ];
+
+  it.each(frames)('%s', async (_, bytes, code) => {
+    const socket = await deafSocket(system.gateways[0]!.port);
+    const answer: Buffer[] = [];
+    socket.on('data', (data) => answer.push(data));
+    socket.write(bytes);
+    await once(socket, 'end');
+    socket.destroy();
+
+    expect(closeCodeOf(Buffer.concat(answer))).toBe(code);
+  });
+});
+
 describe('an upgrade', () => {
+  it('to another protocol is not taken up, and the request is answered', async () => {
+    const body = JSON.stringify({ query: TYPENAME });
+    const answer = await raw(
+      `POST /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      '"Query"',
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it.each([
+    ['another method', 405, (text: string) => text.replace('GET', 'POST')],
+    ['a key that is none', 400, (text: string) => text.replace(/Key: \S+/, 'Key: x')],
+    ['another version', 400, (text: string) => text.replace('Version: 13', 'Version: 12')],
+    ['protocols that are none', 400, (text: string) => text.replace(/Protocol: \S+/, 'Protocol: ,;')],
+    ['a path that is none', 404, (text: string) => text.replace('/graphql', '/%')],
+    ['cookies that are none', 101, (text: string) => text.replace('Host', 'Cookie: cheeper_session=%; =;; x\r\nHost')],
+    ['an origin that is none', 101, (text: string) => text.replace('Host', 'Origin: http://[\r\nHost')],
+  ])('with %s is %i', async (_, status, change) => {
+    expect(await raw(change(handshake('/graphql')), '\r\n\r\n')).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+  });
+
   it('at another path is refused with 404', async () => {
     await expect(RawSocket.open(`${system.url}/x`)).rejects.toThrow('404');
     await expect(RawSocket.open(system.url.replace('/graphql', '/'))).rejects.toThrow('404');
@@ -592,6 +732,19 @@ describe('all of this', () => {
 const handshake = (path: string) =>
   `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n` +
   `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n`;
+
+/** What is answered to these bytes, until this text has come. */
+async function raw(bytes: string, until: string): Promise<string> {
+  const socket = connect({ port: system.gateways[0]!.port, host: '127.0.0.1' });
+  socket.write(bytes);
+  let answer = '';
+  for await (const data of socket) {
+    answer += String(data);
+    if (answer.includes(until)) break;
+  }
+
+  return answer;
+}
 
 /** A websocket that is open, and answers nothing: no ping, no close. */
 async function deafSocket(port: number): Promise<Socket> {

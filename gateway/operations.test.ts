@@ -1,0 +1,101 @@
+/** Documents that would overflow the stack, or never end, are refused before graphql-js walks through them; ordinary ones are not. */
+import { describe, expect, it } from '@jest/globals';
+import { getIntrospectionQuery } from 'graphql';
+import { Operations } from './operations.js';
+import { createSchema } from './schema.js';
+
+const operations = new Operations(createSchema());
+const checked = (query: string, variables?: Record<string, unknown>) => {
+  const found = operations.check({ query, variables });
+
+  return Array.isArray(found) ? found.map(({ extensions }) => extensions.code) : 'may run';
+};
+const deep = (levels: number, open: string, inside: string, close: string) => open.repeat(levels) + inside + close.repeat(levels);
+const chain = (length: number, next: (i: number) => string) =>
+  `{ viewer { ...f0 } } ${Array.from({ length }, (_, i) => `fragment f${i} on Author { ${next(i)} }`).join(' ')} fragment f${length} on Author { id }`;
+
+describe('a document', () => {
+  it.each([
+    ['selections', deep(100_000, '{a', '', '}')],
+    ['selections that do not end', '{a'.repeat(100_000)],
+    ['inline fragments', `{ ${deep(300, '... {', ' __typename ', '}')} }`],
+    ['lists', `{ author(id: ${deep(100_000, '[', '1', ']')}) { id } }`],
+    ['lists that do not end', `{ author(id: ${'['.repeat(1_980)}`],
+    ['objects', `mutation { postCheep(input: ${deep(100_000, '{message: ', '1', '}')}) { status } }`],
+    ['types', `query ($a: ${deep(100_000, '[', 'Int', ']')}) { __typename }`],
+  ])('that nests %s too deeply is refused', (_, query) => {
+    expect(checked(query)).toEqual(['GRAPHQL_PARSE_FAILED']);
+  });
+
+  it('may be nested as deeply as anybody does, and say brackets in texts and comments', () => {
+    expect(checked(`{ ${deep(98, '... {', ' __typename ', '}')} }`)).toBe('may run');
+    expect(checked(`{ author(id: "${'[{('.repeat(500)}") { id } } # ${'[{('.repeat(500)}`)).toBe('may run');
+    expect(checked(`{ author(id: """${'\n[{('.repeat(500)}""") { id } }`)).toBe('may run');
+  });
+
+  it.each([
+    ['itself', `{ viewer { ...f } } fragment f on Author { id ...f }`],
+    ['itself, below fields', chain(30, (i) => `followers { nodes { ...f${(i + 1) % 30} ...f${(i + 2) % 30} id } }`)],
+    ['itself, a long way round', chain(150, (i) => `...f${(i + 1) % 150}`)],
+  ])('whose fragments spread %s is refused', (_, query) => {
+    expect(checked(query)).toContain('GRAPHQL_VALIDATION_FAILED');
+  });
+
+  it.each([
+    ['leaves', chain(100, (i) => `...f${i + 1} ...f${Math.min(i + 2, 100)} a${i}: id`)],
+    ['objects', chain(60, (i) => `a: followers { nodes { ...f${i + 1} } } b: followers { nodes { ...f${i + 1} } }`)],
+  ])('whose fragments multiply %s is refused without being expanded', (_, query) => {
+    const start = performance.now();
+    expect(checked(query)).toEqual(['BAD_USER_INPUT']);
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
+
+  it('may use fragments in many places', () => {
+    expect(checked(chain(100, (i) => `...f${i + 1}`))).toBe('may run');
+  });
+});
+
+describe('introspection', () => {
+  // What GraphiQL, Apollo, urql, Relay and code generators send, with every option that there is.
+  const all = {
+    descriptions: true,
+    specifiedByUrl: true,
+    directiveIsRepeatable: true,
+    schemaDescription: true,
+    inputValueDeprecation: true,
+    oneOf: true,
+  };
+
+  it('may be asked for whole, by any tool', () => {
+    for (const options of [{}, all, { ...all, typeDepth: 9 }]) expect(checked(getIntrospectionQuery(options))).toBe('may run');
+  });
+
+  it('is counted object by object, however often and under whatever names it is asked for', () => {
+    const [query, ...fragments] = getIntrospectionQuery(all).split('fragment FullType');
+    const [, inner] = /\{\s*(__schema [^]*)\}\s*$/.exec(query!)!;
+    const times = (n: number) =>
+      `{ ${Array.from({ length: n }, (_, i) => inner!.replace('__schema', `a${i}: __schema`)).join(' ')} } fragment FullType${fragments.join()}`;
+    expect(checked(times(2))).toBe('may run');
+    expect(checked(times(68))).not.toBe('may run');
+    const short = (n: number) => `{ ${Array.from({ length: n }, (_, i) => `a${i}: __schema { types { fields { name } } }`).join(' ')} }`;
+    expect(checked(short(5))).toBe('may run');
+    expect(checked(short(68))).toEqual(['BAD_USER_INPUT']);
+    expect(checked(`{ ...A ...B } fragment A on Query { ${short(20).slice(1)} fragment B on Query { ${short(20).slice(1)}`)).toEqual([
+      'BAD_USER_INPUT',
+    ]);
+  });
+
+  it('of a type is counted for the type that is named, whichever was named before', () => {
+    const inner = '{ fields { type { ofType { fields { type { name } } } } args { type { ofType { inputFields { type { name } } } } } } }';
+    const query = `query ($name: String!) { ${Array.from({ length: 40 }, (_, i) => `a${i}: __type(name: $name) ${inner}`).join(' ')} }`;
+    expect(checked(query, { name: 'Nothing' })).toBe('may run');
+    expect(checked(query, { name: 'PageInfo' })).toBe('may run');
+    expect(checked(query, { name: 'Mutation' })).toEqual(['BAD_USER_INPUT']);
+    expect(checked(query, { name: 'PageInfo' })).toBe('may run');
+  });
+
+  it('that is skipped, or a mere __typename, costs nothing', () => {
+    const fields = Array.from({ length: 60 }, (_, i) => `a${i}: __schema @skip(if: true) { types { fields { name } } } b${i}: __typename`);
+    expect(checked(`{ ${fields.join(' ')} }`)).toBe('may run');
+  });
+});
