@@ -468,28 +468,46 @@ async function prepareNats(program, folder) {
  * @param {number} port
  * @returns {Promise<string | undefined>}
  */
-function lossOfNats(host, port) {
+async function lossOfNats(host, port) {
+  const { streams } = await askNats(host, port, 'STREAM.NAMES', '{}');
+  for (const name of (streams ?? []).filter((one) => COPIES.test(one))) {
+    const { state } = await askNats(host, port, `STREAM.INFO.${name}`, '{"deleted_details":true}');
+    const isHoled = state && state.messages > 0 && state.messages !== state.last_seq - state.first_seq + 1;
+    if (isHoled || state?.lost) return `the stream ${name} has lost messages`;
+  }
+
+  return undefined;
+}
+
+/**
+ * One question to JetStream; an empty answer when none comes: who asks for something next will see.
+ *
+ * @param {string} host
+ * @param {number} port
+ * @param {string} subject
+ * @param {string} question
+ * @returns {Promise<{ streams?: string[], state?: { messages: number, first_seq: number, last_seq: number, lost?: object } }>}
+ */
+function askNats(host, port, subject, question) {
   return new Promise((resolve) => {
     let text = '';
     const socket = connect({ host, port, timeout: 5000 });
     socket.setEncoding('latin1'); // lengths are bytes
-    socket.once('connect', () => socket.write('CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB $JS.API.STREAM.LIST answer 2\r\n{}\r\n'));
+    socket.once('connect', () =>
+      socket.write(`CONNECT {"verbose":false}\r\nSUB answer 1\r\nPUB $JS.API.${subject} answer ${question.length}\r\n${question}\r\n`),
+    );
     socket.on('data', (data) => {
       text += data;
       const head = /\r\nMSG answer 1 (\d+)\r\n/.exec(text);
       const body = head && text.slice(head.index + head[0].length, head.index + head[0].length + Number(head[1]));
       if (!head || !body || body.length < Number(head[1])) return;
       socket.destroy();
-      /** @type {{ streams: { config: { name: string }, state: { messages: number, first_seq: number, last_seq: number } }[] | null }} */
-      const { streams } = JSON.parse(body);
-      const whole = (streams ?? []).filter(({ config }) => COPIES.test(config.name));
-      const holed = whole.find(({ state }) => state.messages > 0 && state.messages !== state.last_seq - state.first_seq + 1);
-      resolve(holed && `the stream ${holed.config.name} has lost messages from its middle`);
+      resolve(JSON.parse(body));
     });
     for (const event of ['timeout', 'error', 'close']) {
       socket.once(event, () => {
         socket.destroy();
-        resolve(undefined); // who asks for it next will see
+        resolve({});
       });
     }
   });

@@ -204,7 +204,7 @@ describe('data of a server that are damaged', () => {
     expect(readdirSync(dataDir).filter((name) => name.startsWith('redis-damaged-'))).toHaveLength(2);
   });
 
-  it('(NATS) are set aside when messages are missing from the middle of a copy of the journal', async () => {
+  it('(NATS) are set aside when a copy of the journal has lost messages', async () => {
     const dataDir = join(folder, 'nats');
     mkdirSync(dataDir);
     const said: string[] = [];
