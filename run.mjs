@@ -16,7 +16,7 @@ import { existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSyn
 import { get } from 'node:http';
 import { isIP } from 'node:net';
 import { constants } from 'node:os';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { addressesOfLocalhost, reachable } from './stack/address.mjs';

@@ -8,7 +8,9 @@ let failure: NodeJS.ErrnoException | null = null;
 
 /** From now on no error of these streams ends the process. */
 export function watchOutput(): void {
-  process.stdout.on('error', (error) => (failure ??= error));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    failure ??= error;
+  });
   process.stderr.on('error', () => undefined);
 }
 
