@@ -21,6 +21,7 @@ const INSTALLED_MS = 600_000;
 const SELECTION = ['tests/guide.test.ts', 'tests/funnel.test.ts', 'tests/arrows.test.ts', 'tests/limits.test.ts'];
 
 let machine: string;
+const started: ChildProcess[] = [];
 beforeAll(async () => {
   if (process.getuid?.() !== 0 || findProgram('debootstrap') === undefined) {
     throw new Error('This test makes a Debian 12 of its own, which needs root, on a Debian where debootstrap can be installed.');
@@ -33,6 +34,7 @@ beforeAll(async () => {
   run('git', ['-c', 'safe.directory=*', 'clone', '--quiet', '--no-hardlinks', CHECKOUT, join(machine, 'cheeper')]);
 }, INSTALLED_MS);
 afterAll(() => {
+  for (const child of started) child.kill('SIGKILL');
   if (machine) rmSync(dirname(machine), { recursive: true, force: true });
 });
 
@@ -105,6 +107,7 @@ function inside(command: string): Inside {
     HOME: '/root',
   };
   const child = spawn('unshare', [...isolated, 'sh', '-c', mounts, machine, command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  started.push(child);
   const result: Inside = { child, output: '', ended: once(child, 'close').then(([code]) => code as number | null) };
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (result.output += data));
 
