@@ -76,6 +76,11 @@ export class Executor {
 
   constructor(private readonly schema: GraphQLSchema) {}
 
+  /** Estimated, of all plans that are remembered. */
+  get plannedBytes(): number {
+    return this.planned.calculatedSize;
+  }
+
   /** Executes an operation of a valid document. Like graphql-js's `execute`, it does not reject: the result has the errors. */
   async execute({ document, operation, operationName, variables, context }: OperationExecution): Promise<ExecutionResult> {
     const { schema } = this;
