@@ -8,7 +8,7 @@ import { Executor } from '../../gateway/executor.js';
 import { PARSE_OPTIONS } from '../../gateway/operations.js';
 
 /** Of each kind: several times as many as are remembered. */
-const DOCUMENTS = 150;
+const DOCUMENTS = 80;
 
 const schema = buildSchema('type Query { a: Query, b: Query, c: Int }');
 for (const name of ['a', 'b']) schema.getQueryType()!.getFields()[name]!.resolve = () => ({});
