@@ -5,7 +5,7 @@
  * calls a function, with a description of the call, for what is only a property of an object. Here, all that depends on the document alone is
  * worked out once: that is the plan. The rest follows graphql-js step by step: the same resolvers are called in the same order with the same
  * values, errors occur at the same moments, and promises are chained alike, so the answer is the same byte for byte.
- * tests/models/execution.test.ts compares the two over random documents.
+ * tests/execution compares the two over random documents.
  *
  * A plan grows while it is executed: a selection set is planned when the first object comes to it. So the work and the memory that one document
  * can take are at most what graphql-js would take, however its fragments nest.
@@ -51,12 +51,12 @@ import type { Context } from './context.js';
 /** Memory of all plans together, with the documents that they keep alive. */
 const MAX_PLANNED_BYTES = 64 * 1024 * 1024;
 /** A document that takes more is planned again for each request, as graphql-js does it. */
-const MAX_PLANNED_BYTES_OF_A_DOCUMENT = 2 * 1024 * 1024;
+const MAX_DOCUMENT_BYTES = 2 * 1024 * 1024;
 /** Measured: a node of a document with its place in the text; a field of a plan; a plan. */
 const NODE_BYTES = 250;
 const FIELD_BYTES = 400;
 const PLAN_BYTES = 600;
-/** As graphql-js: further errors in variables are not listed. */
+/** Of a request with more errors in its variables, graphql-js lists no further ones. */
 const MAX_VARIABLE_ERRORS = 50;
 
 export interface OperationExecution {
@@ -71,10 +71,15 @@ export interface OperationExecution {
 export class Executor {
   private readonly planned = new LRUCache<DocumentNode, PlannedDocument>({
     maxSize: MAX_PLANNED_BYTES,
-    maxEntrySize: MAX_PLANNED_BYTES_OF_A_DOCUMENT,
+    maxEntrySize: MAX_DOCUMENT_BYTES,
   });
 
   constructor(private readonly schema: GraphQLSchema) {}
+
+  /** Estimated, of all plans that are remembered. */
+  get plannedBytes(): number {
+    return this.planned.calculatedSize;
+  }
 
   /** Executes an operation of a valid document. Like graphql-js's `execute`, it does not reject: the result has the errors. */
   async execute({ document, operation, operationName, variables, context }: OperationExecution): Promise<ExecutionResult> {

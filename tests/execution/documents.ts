@@ -271,7 +271,7 @@ class Generator {
   private value(part: Part | null, name: string, type: GraphQLInputType, hasDefault: boolean, depth: number): string[] {
     const { random } = this;
     if (part && random.chance(0.3)) return this.variable(part, type, hasDefault);
-    if (isNonNullType(type)) return this.literal(part, name, type.ofType as GraphQLInputType, depth);
+    if (isNonNullType(type)) return this.literal(part, name, type.ofType, depth);
 
     return random.chance(0.12) ? ['null'] : this.literal(part, name, type, depth);
   }
@@ -280,7 +280,7 @@ class Generator {
     const { random } = this;
     if (isListType(type)) {
       const items = random.chance(0.2) ? 1 : random.below(4);
-      const words = Array.from({ length: items }, () => this.value(part, name, type.ofType as GraphQLInputType, false, depth + 1));
+      const words = Array.from({ length: items }, () => this.value(part, name, type.ofType, false, depth + 1));
 
       // One value stands for a list of one; a variable, which is a list already, would not.
       return items === 1 && words[0]!.length === 1 && !/^(\$|null$)/.test(words[0]![0]!) ? words[0]! : ['[', ...words.flat(), ']'];
@@ -322,12 +322,12 @@ class Generator {
       if (!isNonNullType(type) || isNonNullType(one.type)) return isTypeSubTypeOf(schema, one.type, type);
       const isFilled = (one.defaultText !== null && one.defaultText !== 'null') || hasDefault;
 
-      return isFilled && isTypeSubTypeOf(schema, one.type, type.ofType as GraphQLInputType);
+      return isFilled && isTypeSubTypeOf(schema, one.type, type.ofType);
     });
     let variable = random.chance(0.5) && fitting.length > 0 ? random.pick(fitting) : null;
     if (!variable) {
       const free = random.shuffled([...ODD, 'i', 'n', 's', 'v', 'w']).find((name) => !this.variables.has(name));
-      const inner = (isNonNullType(type) ? type.ofType : type) as GraphQLInputType;
+      const inner = isNonNullType(type) ? type.ofType : type;
       const kind = random.next();
       const ofType = isNonNullType(type)
         ? kind < 0.6
@@ -380,15 +380,15 @@ class Generator {
     if (random.chance(wrong)) return random.pick<unknown>([null, 'x', 7, 1.5, true, [], {}, [null], { __typename: 1 }]);
     if (!isNonNullType(type)) return random.chance(0.12) ? null : this.presentInput(name, type, wrong, depth);
 
-    return this.presentInput(name, type.ofType as GraphQLInputType, wrong, depth);
+    return this.presentInput(name, type.ofType, wrong, depth);
   }
 
   private presentInput(name: string, type: GraphQLInputType, wrong: number, depth: number): unknown {
     const { random } = this;
     if (isListType(type)) {
-      if (random.chance(0.15)) return this.input(name, type.ofType as GraphQLInputType, wrong, depth + 1);
+      if (random.chance(0.15)) return this.input(name, type.ofType, wrong, depth + 1);
 
-      return Array.from({ length: random.below(4) }, () => this.input(name, type.ofType as GraphQLInputType, wrong, depth + 1));
+      return Array.from({ length: random.below(4) }, () => this.input(name, type.ofType, wrong, depth + 1));
     }
     if (!isInputObjectType(type)) return this.leaf(name, type);
     const fields = random.shuffled(Object.values(type.getFields())).filter((field) => {

@@ -10,7 +10,7 @@ import { sample, seedOf, type Habits } from './documents.js';
 import { Random } from './random.js';
 
 const SEED = Number(process.env['EXECUTOR_SEED'] ?? Math.floor(Math.random() * 0x7fff_ffff));
-const DOCUMENTS = Number(process.env['EXECUTOR_RUNS'] ?? 200);
+const DOCUMENTS = Number(process.env['EXECUTOR_RUNS'] ?? 150);
 const AT_ONCE = 8;
 
 let system: System;
