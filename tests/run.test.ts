@@ -89,11 +89,12 @@ describe('npm start', () => {
   });
 
   it('says in a line that a data folder was made by the other of MySQL and MariaDB', async () => {
-    const [ours, theirs] = installedMysql()[0] === 'mysql' ? ['mysql', 'mariadb'] : ['mariadb', 'mysql'];
+    const [ours, theirs, mark] =
+      installedMysql()[0] === 'mysql' ? (['mysql', 'mariadb', 'aria_log_control'] as const) : (['mariadb', 'mysql', 'mysql.ibd'] as const);
     const other = join(folder, 'theirs');
     mkdirSync(join(other, 'mysql'), { recursive: true });
-    writeFileSync(join(other, 'mysql', { mysql: 'mysql.ibd', mariadb: 'aria_log_control' }[theirs!]!), '');
-    const wrong = start('exec node run.mjs start', { CHEEPER_DATA: other, CHEEPER_MYSQL: ours!, PORT: String(await freePort()) });
+    writeFileSync(join(other, 'mysql', mark), '');
+    const wrong = start('exec node run.mjs start', { CHEEPER_DATA: other, CHEEPER_MYSQL: ours, PORT: String(await freePort()) });
 
     expect(await wrong.exitCode).toBe(1);
     expect(wrong.output).toMatch(new RegExp(`^${join(other, 'mysql')} was made by .* CHEEPER_MYSQL=${theirs}.*\n$`));
