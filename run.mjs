@@ -33,7 +33,16 @@ import { tryLock } from './stack/lock.mjs';
 import { newestServers } from './stack/newest-servers.mjs';
 import { Restarts } from './stack/restarts.mjs';
 import { prepare } from './stack/prepare.mjs';
-import { becomesFree, freePort, isAlive, removeAbandonedFolders, serverNames, startStack, temporaryFolder } from './stack/stack.mjs';
+import {
+  becomesFree,
+  freePort,
+  isAlive,
+  removeAbandonedFolders,
+  serverNames,
+  startStack,
+  temporaryFolder,
+  wantedMysql,
+} from './stack/stack.mjs';
 import { complain, Failure, say, seconds } from './stack/tell.mjs';
 
 /**
@@ -378,6 +387,7 @@ async function ready(service, url) {
 function settings() {
   const { PORT, HOST, CHEEPER_DATA, MYSQL_URL, NATS_URL, REDIS_URL } = process.env;
   const port = Number(PORT || 4000);
+  wantedMysql(); // throws for what it does not know
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Failure(`PORT must be a number from 1 to 65535, not ${PORT}.`);
 
   return {
