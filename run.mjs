@@ -26,7 +26,7 @@ import { tryLock } from './stack/lock.mjs';
 import { newestServers } from './stack/newest-servers.mjs';
 import { Restarts } from './stack/restarts.mjs';
 import { prepare } from './stack/prepare.mjs';
-import { becomesFree, freePort, serverNames, startStack } from './stack/stack.mjs';
+import { becomesFree, freePort, serverNames, startStack, wantedMysql } from './stack/stack.mjs';
 import { complain, Failure, say, seconds } from './stack/tell.mjs';
 
 /**
@@ -419,6 +419,7 @@ function settings() {
   if (!isIP(host) && /[\s:/[\]]/.test(host))
     throw new Failure(`HOST must be an address or a name, without a port, not ${JSON.stringify(host)}.`);
   url('MAIL_URL', /^smtps?:\/\/[^/\s]+\S*$/, 'smtp://user:password@host:587');
+  wantedMysql(); // throws for what it does not know
 
   return {
     port,

@@ -397,14 +397,19 @@ export const missingPackages = (servers) =>
 const programOf = (name) =>
   kinds[name].program() ?? raise(`${name} is not installed; Debian has it in ${kinds[name].packages.join(' and ')}.`);
 
+/** Empty for either of them. */
+export function wantedMysql() {
+  const wanted = process.env['CHEEPER_MYSQL'] ?? '';
+
+  return ['', 'mysql', 'mariadb'].includes(wanted) ? wanted : raise(`CHEEPER_MYSQL must be mysql or mariadb, not ${wanted}.`);
+}
+
 /**
  * MySQL or MariaDB, as CHEEPER_MYSQL says; without it, whichever comes first on the PATH. MariaDB is often installed under MySQL's names
  * too, so the program is asked what it is.
  */
 function mysqlProgram() {
-  const wanted = process.env['CHEEPER_MYSQL'] ?? '';
-  if (!['', 'mysql', 'mariadb'].includes(wanted)) raise(`CHEEPER_MYSQL must be mysql or mariadb, not ${wanted}.`);
-
+  const wanted = wantedMysql();
   const found = mysqlPrograms().find((program) => wanted === '' || kindOfMysql(program) === wanted);
   // MariaDB is what is installed when there is none; MySQL is not in Debian's stable release.
   if (found === undefined && wanted === 'mysql') raise('CHEEPER_MYSQL is mysql, and there is no mysqld of MySQL on the PATH.');
