@@ -3,7 +3,7 @@ import { connect } from '@nats-io/transport-node';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
-import { hostOf, natsServers } from '../shared/config.js';
+import { natsServers } from '../shared/config.js';
 import type { Nats } from '../shared/jetstream.js';
 import { natsNames } from '../shared/names.js';
 import { epochKey, shardsKey, type Space } from '../read-side/shard.js';
