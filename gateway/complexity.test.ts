@@ -55,6 +55,13 @@ describe('the work that an operation can ask for', () => {
     ).toBeNull();
   });
 
+  it('counts what a list of ids can find for each id', () => {
+    const query = 'query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Author { followers(first: 100) { nodes { id } } } } }';
+    const ids = (n: number) => ({ ids: Array.from({ length: n }, () => 'x') });
+    expect(objects(query, ids(98))).toBeNull();
+    expect(objects(query, ids(100))).toBe('10101');
+  });
+
   it('costs nothing for fields without fields, of which the parser bounds the number', () => {
     expect(faultOf(`{ ${Array.from({ length: 900 }, (_, i) => `a${i}: __typename`).join(' ')} }`)).toBeNull();
   });

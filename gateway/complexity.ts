@@ -56,7 +56,7 @@ export function complexityFault(
 }
 
 /** The option `complexity` of a field: objects of its own, or how many there are with those that are selected of it. */
-type Complexity = number | ((of: { childComplexity: number }) => number);
+type Complexity = number | ((of: { args: Record<string, unknown>; childComplexity: number }) => number);
 
 const tooMuch = (why: string) => fault('BAD_USER_INPUT', why, { http: 400 });
 
@@ -173,7 +173,7 @@ class Counting {
     // A field that reads more than it shows says so itself.
     const own = field!.extensions.complexity as Complexity | undefined;
     if (typeof own === 'number') return { objects: own + each, selections };
-    if (own) return { objects: own({ childComplexity: each }), selections };
+    if (own) return { objects: own({ args, childComplexity: each }), selections };
     // A page counts its objects as often as it may hold them.
     const times = 'first' in args ? Math.max(1, Number(args.first ?? 20)) : 1;
 
