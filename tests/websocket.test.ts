@@ -94,7 +94,7 @@ describe('ConnectionInit', () => {
   });
 
   it('“If the server wishes to reject the connection, for example during authentication, it is recommended to close the socket with 4403: Forbidden”', async () => {
-    for (const wrong of ['Bearer no.access.token', 'Basic eDp5', '']) {
+    for (const wrong of ['Bearer no.access.token', 'Basic eDp5', 'Bearer']) {
       const socket = await open();
       socket.send({ type: 'connection_init', payload: { authorization: wrong } });
 
@@ -450,7 +450,7 @@ describe('a message that is odd, and no fault of its form', () => {
     { authorization: [{ toString: 1 }] },
     { authorization: { toString: null, valueOf: null } },
     { 'x-request-id': [[]], traceparent: ['\ud800', null] },
-    { 'x-cheeper-wait-ms': 1e308, 'x-cheeper-read': [] },
+    { 'x-cheeper-wait-ms': 1e20, 'x-cheeper-read': [] },
     { __proto__: 1, constructor: 1 },
   ])('connection parameters of another form mean nothing: %j', async (payload) => {
     const socket = await ready(payload);
