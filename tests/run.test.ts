@@ -319,11 +319,13 @@ function processes() {
     .map(({ pid, command }) => ({ pid, name: nameIn(command), command }));
 }
 
-/** Redis writes something else over its command line and environment, but it is in its folder. */
+/** Redis writes something else over its command line and environment, but it is in its folder, as is the guard of each server. */
 const nameIn = (command: string) =>
   /run\.mjs start/.test(command)
     ? 'starter'
-    : (/(gateway|write-side|read-side)\/main/.exec(command)?.[1] ?? /\/data\/(mysql|nats|redis)/.exec(command)?.[1] ?? 'other');
+    : command.startsWith('sh -c read')
+      ? 'other'
+      : (/(gateway|write-side|read-side)\/main/.exec(command)?.[1] ?? /\/data\/(mysql|nats|redis)/.exec(command)?.[1] ?? 'other');
 
 const names = () =>
   processes()
