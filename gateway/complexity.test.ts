@@ -59,7 +59,9 @@ describe('the work that an operation can ask for', () => {
     const query = 'query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Author { followers(first: 100) { nodes { id } } } } }';
     const ids = (n: number) => ({ ids: Array.from({ length: n }, () => 'x') });
     expect(objects(query, ids(98))).toBeNull();
-    expect(objects(query, ids(100))).toBe('10101');
+    expect(objects(query, ids(100))).toBe('10201');
+    const often = Array.from({ length: 101 }, (_, i) => `a${i}: nodes(ids: $ids) { id }`).join(' ');
+    expect(objects(`query ($ids: [ID!]!) { ${often} }`, ids(100))).toBe('10201');
   });
 
   it('costs nothing for fields without fields, of which the parser bounds the number', () => {
@@ -84,6 +86,20 @@ describe('the work that an operation can ask for', () => {
   it('is left to execution to refuse when a variable is not right: it names all of those', () => {
     expect(faultOf('query ($first: Int) { viewer { cheeps(first: $first) { resumeCursor } } }', { first: 'x' })).toBeNull();
     expect(faultOf('query ($id: ID!) { author(id: $id) { id } }')).toBeNull();
+  });
+
+  it('is counted for a variable that is right, whatever was asked with one that is not', () => {
+    const query = `mutation ($waitFor: WaitFor!) { followAuthor(input: { authorId: "x", waitFor: $waitFor }) { status author ${nested('(first: 100)').replace('{ viewer', '')} }`;
+    const document = parse(query);
+    expect(validate(schema, document)).toEqual([]);
+    expect(complexityFault(schema, document, null, { waitFor: 'NOTHING' })).toBeNull();
+    expect(complexityFault(schema, document, null, { waitFor: 'COMMITTED' })?.message).toMatch(/10203 objects/);
+  });
+
+  it('is told at once when very much is wrong with the variables', () => {
+    const start = performance.now();
+    expect(faultOf('query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', { ids: Array.from({ length: 120_000 }, () => 0.5) })).toBeNull();
+    expect(performance.now() - start).toBeLessThan(3_000);
   });
 
   it('cannot hide behind an argument that cannot be counted with', () => {

@@ -4,7 +4,6 @@ import {
   getDirectiveValues,
   getNamedType,
   getOperationAST,
-  getVariableValues,
   GraphQLError,
   GraphQLIncludeDirective,
   GraphQLSkipDirective,
@@ -26,6 +25,7 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 import { fault } from './errors.js';
+import { variablesOf } from './variables.js';
 
 /** About the number of objects in the largest answer. */
 const MOST_OBJECTS = 10_000;
@@ -71,9 +71,10 @@ function findFault(
   variables: Record<string, unknown>,
 ): { found: GraphQLError | null; isForAllTexts: boolean } {
   const operation = getOperationAST(document, operationName);
-  const values = getVariableValues(schema, operation?.variableDefinitions ?? [], variables).coerced;
   const root = operation && schema.getRootType(operation.operation);
-  if (!root || !values) return { found: null, isForAllTexts: true };
+  const values = operation && variablesOf(schema, operation, variables, 0).coerced;
+  // Another text may be right where this one is not: a value of an enum, say.
+  if (!root || !values) return { found: null, isForAllTexts: false };
   const counting = new Counting(schema, document, values);
   try {
     const { objects, selections } = counting.ofObject(root, operation.selectionSet);

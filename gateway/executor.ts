@@ -15,7 +15,6 @@ import {
   defaultTypeResolver,
   execute,
   getArgumentValues,
-  getVariableValues,
   GraphQLEnumType,
   GraphQLError,
   GraphQLIncludeDirective,
@@ -47,6 +46,7 @@ import { getFieldDef } from 'graphql/execution/execute.js';
 import { inspect } from 'graphql/jsutils/inspect.js';
 import { LRUCache } from 'lru-cache';
 import type { Context } from './context.js';
+import { variablesOf } from './variables.js';
 
 /** Memory of all plans together, with the documents that they keep alive. */
 const MAX_PLANNED_BYTES = 64 * 1024 * 1024;
@@ -56,8 +56,6 @@ const MAX_DOCUMENT_BYTES = 2 * 1024 * 1024;
 const NODE_BYTES = 250;
 const FIELD_BYTES = 400;
 const PLAN_BYTES = 600;
-/** Of a request with more errors in its variables, graphql-js lists no further ones. */
-const MAX_VARIABLE_ERRORS = 50;
 
 export interface OperationExecution {
   document: DocumentNode;
@@ -85,9 +83,7 @@ export class Executor {
   async execute({ document, operation, operationName, variables, context }: OperationExecution): Promise<ExecutionResult> {
     const { schema } = this;
     const type = operation && schema.getRootType(operation.operation);
-    const variableValues =
-      operation &&
-      getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}, { maxErrors: MAX_VARIABLE_ERRORS }).coerced;
+    const variableValues = operation && variablesOf(schema, operation, variables, 0).coerced;
     // graphql-js says what is wrong with a request that cannot be executed.
     if (!operation || !type || !variableValues || operation.operation === OperationTypeNode.SUBSCRIPTION)
       return execute({ schema, document, operationName, variableValues: variables, contextValue: context });

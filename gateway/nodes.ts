@@ -27,7 +27,7 @@ export class NodeQueries {
   @Query(() => [Node], {
     nullable: 'items',
     description: `As \`node\`, of up to ${MAX_IDS} ids: in their order, each as often as it is named.`,
-    complexity: ({ args, childComplexity }) => 1 + (args as { ids: string[] }).ids.length * childComplexity,
+    complexity: ({ args, childComplexity }) => 1 + (args as { ids: string[] }).ids.length * (1 + childComplexity),
   })
   async nodes(@Arg('ids', () => [ID]) ids: string[], @Ctx() context: Context, @Info() info: GraphQLResolveInfo): Promise<(Node | null)[]> {
     if (ids.length > MAX_IDS)

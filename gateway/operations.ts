@@ -1,7 +1,6 @@
 /** What is asked for by those transports that are not Apollo's (the websocket and server-sent events), or what is wrong with it. */
 import {
   getOperationAST,
-  getVariableValues,
   GraphQLError,
   Kind,
   Lexer,
@@ -18,6 +17,7 @@ import {
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 import { complexityFault } from './complexity.js';
+import { variablesOf } from './variables.js';
 
 /** Limits of a document, before it is even parsed whole. */
 export const PARSE_OPTIONS = { maxTokens: 2_000 };
@@ -67,7 +67,7 @@ export class Operations {
     if (Array.isArray(document)) return document;
     const operation = getOperationAST(document, operationName);
     if (!operation) return [new GraphQLError('Which operation is meant?', { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } })];
-    const wrong = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}).errors ?? [];
+    const wrong = variablesOf(schema, operation, variables).errors ?? [];
     if (wrong.length > 0) return wrong.map(withCode('BAD_USER_INPUT'));
     const tooMuch = complexityFault(schema, document, operationName, variables ?? {});
 

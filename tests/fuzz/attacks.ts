@@ -244,6 +244,17 @@ export class Attacks {
     const { random } = this;
     const n = random.pick([20, 90, 150, 400, 1_000, 100_000]);
     const few = Math.min(n, 150);
+    if (random.chance(0.1)) {
+      const many = Math.min(n, 50_000);
+      const [query, variables] = random.pick<[string, object]>([
+        ['query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', { ids: Array.from({ length: many }, () => 0.5) }],
+        [
+          'mutation ($input: PostCheepInput!) { postCheep(input: $input) { status } }',
+          { input: Object.fromEntries(Array.from({ length: Math.min(many, 15_000) }, (_, i) => [`message${i}`, 0])) },
+        ],
+      ]);
+      return { query, variables };
+    }
     const chain = (spreads: (i: number) => string, on = 'Author') =>
       Array.from({ length: few }, (_, i) => `fragment f${i} on ${on} { ${spreads(i)} }`).join(' ') + ` fragment f${few} on ${on} { id }`;
     const query = random.pick([
