@@ -83,6 +83,17 @@ export function gate({ services: { work, origins }, operations }: { services: Se
   }
 }
 
+/**
+ * The parameters of a URL, read as Apollo Server reads them: Fastify's own parser leaves a value as it is when some of its escapes are no UTF-8, and
+ * so what is checked here would not be what is executed there. A name that comes several times has a list.
+ */
+export function queryOf(search: string): Record<string, string | string[]> {
+  const query = Object.create(null) as Record<string, string | string[]>;
+  for (const [name, value] of new URLSearchParams(search)) query[name] = name in query ? [query[name]!, value].flat() : value;
+
+  return query;
+}
+
 /** The kind of operation that is asked for; null if that cannot be told, or if there are several. */
 export function kindOf(operations: Operations, { method, query, body }: FastifyRequest): OperationTypeNode | null {
   const asked = ((method === 'GET' ? query : body) ?? {}) as { query?: unknown; operationName?: unknown };

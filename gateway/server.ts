@@ -28,6 +28,7 @@ import { Operations } from './operations.js';
 import { Origins } from './origins.js';
 import { Progress } from './progress.js';
 import { Reads } from './reads.js';
+import { queryOf } from './requests.js';
 import { createSchema } from './schema.js';
 import { serveEventStreams } from './server-sent-events.js';
 import { Sessions } from './sessions.js';
@@ -84,7 +85,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
   const app = fastify({
     bodyLimit: MOST_BYTES_IN_A_BODY,
-    routerOptions: { ignoreTrailingSlash: true },
+    routerOptions: { ignoreTrailingSlash: true, querystringParser: queryOf },
     forceCloseConnections: 'idle',
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: SILENCE_MS,

@@ -242,6 +242,20 @@ describe('a request that is no question', () => {
     expect((await bodyOf(response)).errors).toMatchObject([{ message: expect.any(String), extensions: { code: 'BAD_REQUEST' } }]);
   });
 
+  it.each(['', '/stream'])('hides nothing behind escapes that are no UTF-8, at /graphql%s', async (path) => {
+    const get = async (search: string) => {
+      const response = await fetch(`${system.url}${path}?${search}`, { headers: { accept: path ? 'text/event-stream' : JSON_TYPE } });
+      return response.text();
+    };
+    const query = encodeURIComponent(`{ ${deep(101, '... {', ' __typename ', '}')} }`);
+    expect(await get(`query=${query}`)).toContain('GRAPHQL_PARSE_FAILED');
+    expect(await get(`query=%23%ff%0A${query}`)).toContain('GRAPHQL_PARSE_FAILED');
+    expect(await get('query=%7B__typename%7D%23%ff%zz')).toContain('"data":{"__typename":"Query"}');
+    const variables = (levels: number) => `variables=%7B"a":"%ff","b":${deep(levels, '%5B', '', '%5D')}%7D`;
+    expect(await get(`query={__typename}&${variables(99)}`)).toContain('"data":{"__typename":"Query"}');
+    expect(await get(`query={__typename}&${variables(100)}`)).toContain('"BAD_REQUEST"');
+  });
+
   it('is refused: a Host that is none is 400', async () => {
     const { hostname, port, pathname } = new URL(system.url);
     const status = await new Promise((resolve, reject) => {
