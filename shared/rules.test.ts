@@ -32,6 +32,20 @@ const characters = Array.from({ length: 0x110000 }, (_, point) => point)
   .map((point) => String.fromCodePoint(point));
 const nameOf = (character: string) => `U+${character.codePointAt(0)!.toString(16)}`;
 
+it.each(Object.entries(rules.typed))('%s is judged at once, however many marks there are to put into order', (_, rule) => {
+  const marks = (n: number) => 'a' + '\u0301'.repeat(n) + '\u0323'.repeat(n);
+  const start = performance.now();
+  for (const text of [marks(60_000), `${marks(60_000)}@example.org`]) expect(judge(rule, text)).toHaveProperty('fault');
+  expect(performance.now() - start).toBeLessThan(3_000);
+});
+
+it('a text of 4,096 code units, or more, has 2,048 bytes in NFC, or more', () => {
+  for (const character of characters) {
+    const parts = character.normalize('NFD').length;
+    if (parts > 2 * Buffer.byteLength(character.normalize('NFC'))) throw new Error(nameOf(character));
+  }
+});
+
 describe('a text', () => {
   const texts = {
     message: { rule: rules.message, most: 260, lines: true },

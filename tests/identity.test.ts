@@ -148,6 +148,8 @@ describe('a log-in that fails', () => {
       [long, PASSWORD],
       [username, long],
       [username, grows],
+      // Marks to be put into order, which takes a time that grows with the square of their number.
+      ['a' + '\u0301'.repeat(60_000) + '\u0323'.repeat(60_000), PASSWORD],
       ['', ''],
       ['@', PASSWORD],
     ] as const) {
