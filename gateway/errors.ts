@@ -41,6 +41,13 @@ export const authenticationOf = (code: TokenFault): Authentication => ({
 
 export const overloaded = () => fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
 
+/** graphql-js describes a wrong value by writing all of it down, once for each thing that is wrong with it. */
+const MAX_MESSAGE_CHARACTERS = 1_000;
+
+/** The message of an error, cut where it would make the answer many times as long as the request. */
+export const cutMessage = (message: string): string =>
+  message.length <= MAX_MESSAGE_CHARACTERS ? message : `${message.slice(0, MAX_MESSAGE_CHARACTERS - 1).toWellFormed()}…`;
+
 export const A_BUG = 'Something went wrong here. It was written down.';
 
 /** Is there nothing in an answer but that nobody is signed in? */

@@ -8,7 +8,7 @@ import { acceptedBy, EVENT_STREAM, GRAPHQL_RESPONSE, JSON_TYPE } from './accept.
 import { complexityFault } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services, Transport } from './context.js';
-import { A_BUG, isRefusedWhole } from './errors.js';
+import { A_BUG, cutMessage, isRefusedWhole } from './errors.js';
 import { Executor } from './executor.js';
 import { isTooDeep, TOO_DEEP } from './json.js';
 import { PARSE_OPTIONS, type Operations } from './operations.js';
@@ -272,5 +272,7 @@ export function logBugs(errors: readonly Error[], log: Logger, correlationId?: s
 }
 
 export function presentable(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
-  return bugIn(error) ? { ...formatted, message: A_BUG, extensions: { code: 'INTERNAL_SERVER_ERROR' } } : formatted;
+  if (bugIn(error)) return { ...formatted, message: A_BUG, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+
+  return { ...formatted, message: cutMessage(formatted.message) };
 }

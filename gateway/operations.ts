@@ -17,6 +17,7 @@ import {
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 import { complexityFault } from './complexity.js';
+import { cutMessage } from './errors.js';
 import { variablesOf } from './variables.js';
 
 /** Limits of a document, before it is even parsed whole. */
@@ -156,4 +157,9 @@ function rootDirectives(document: DocumentNode): GraphQLError[] {
 }
 
 const withCode = (code: string) => (error: GraphQLError) =>
-  new GraphQLError(error.message, { nodes: error.nodes, source: error.source, positions: error.positions, extensions: { code } });
+  new GraphQLError(cutMessage(error.message), {
+    nodes: error.nodes,
+    source: error.source,
+    positions: error.positions,
+    extensions: { code },
+  });

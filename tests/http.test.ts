@@ -256,6 +256,19 @@ describe('a request that is no question', () => {
     expect(await get(`query={__typename}&${variables(100)}`)).toContain('"BAD_REQUEST"');
   });
 
+  it('is told what is wrong with it in few words, however often and at whatever length it is wrong', async () => {
+    const input = Object.fromEntries(Array.from({ length: 15_000 }, (_, i) => [`message${i}`, 0]));
+    const query = 'mutation ($input: PostCheepInput!) { postCheep(input: $input) { status } }';
+    for (const response of [
+      await post({ query, variables: { input } }),
+      await post({ query, variables: { input } }, { accept: 'text/event-stream' }),
+    ]) {
+      const body = await response.text();
+      expect(body).toContain('…');
+      expect(body.length).toBeLessThan(100_000);
+    }
+  });
+
   it('is refused: a Host that is none is 400', async () => {
     const { hostname, port, pathname } = new URL(system.url);
     const status = await new Promise((resolve, reject) => {
