@@ -90,8 +90,8 @@ export async function serveHttp(
       if (isForPeople(request)) return reply.header('vary', 'accept').type('text/html; charset=utf-8').send(ide);
       const { body, method, headers, url } = request;
       const { json, named } = acceptedBy(headers.accept);
-      const isSubscription = kindOf(operations, request) === OperationTypeNode.SUBSCRIPTION;
-      if (named.includes(EVENT_STREAM) && (isSubscription || !json)) return streams.answer(request, reply);
+      if (named.includes(EVENT_STREAM) && (!json || kindOf(operations, request) === OperationTypeNode.SUBSCRIPTION))
+        return streams.answer(request, reply);
       // Before anything is done for somebody who would not take the answer.
       if (!json) return reply.code(406).send(errorBody('BAD_REQUEST', 'Answers are JSON, or event streams.'));
       if (Array.isArray(body) && body.length > MOST_IN_A_BATCH) {

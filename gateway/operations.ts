@@ -1,4 +1,7 @@
-/** What is asked for by those transports that are not Apollo's (the websocket and server-sent events), or what is wrong with it. */
+/**
+ * Checks operations before they are executed: all there is to check for the websocket and for event streams, and for Apollo Server, which does the
+ * rest by itself, what graphql-js would throw on.
+ */
 import {
   getOperationAST,
   GraphQLError,
