@@ -434,7 +434,7 @@ function settings() {
   };
 }
 
-/** What is read from a file ends with the end of a line. What is empty is not set. @param {string} name */
+/** A setting without the line end of the file that it was read from; undefined if it is empty. @param {string} name */
 const given = (name) => process.env[name]?.trim() || undefined;
 
 /**

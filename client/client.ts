@@ -297,7 +297,7 @@ export class CheeperClient {
         try {
           await this.beforeNextTry(fault, tries, stop.signal, deadline, retryAfterMs);
         } catch (error) {
-          // Who is not signed in, and cannot be, still has what everybody may read.
+          // A user who cannot be signed in again still gets what is public.
           if (answer && (error === fault || (answer.data && answer.errors.length === 0))) return answer;
           throw error;
         }
