@@ -19,7 +19,7 @@ import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { addressesOfLocalhost, reachable } from './stack/address.mjs';
+import { addressesOfLocalhost, reachable, withoutBrackets } from './stack/address.mjs';
 import { Child, describe, isStopping, launch, must, stopAll } from './stack/children.mjs';
 import { dataFolder, isAlive, removeAbandonedFolders, temporaryFolder, temporaryRoot } from './stack/folders.mjs';
 import { tryLock } from './stack/lock.mjs';
@@ -415,7 +415,7 @@ function settings() {
   const text = given('PORT') ?? '4000';
   const port = /^\d+$/.test(text) ? Number(text) : 0;
   if (port < 1 || port > 65535) throw new Failure(`PORT must be a number from 1 to 65535, not ${JSON.stringify(text)}.`);
-  const host = (given('HOST') ?? '0.0.0.0').replace(/^\[(.*)\]$/, '$1');
+  const host = withoutBrackets(given('HOST') ?? '0.0.0.0');
   if (!isIP(host) && /[\s:/[\]]/.test(host))
     throw new Failure(`HOST must be an address or a name, without a port, not ${JSON.stringify(host)}.`);
   url('MAIL_URL', /^smtps?:\/\/[^/\s]+\S*$/, 'smtp://user:password@host:587');
@@ -434,7 +434,7 @@ function settings() {
   };
 }
 
-/** What is read from a file ends with the end of a line. What is empty is not set. @param {string} name */
+/** A setting without the line end of the file that it was read from; undefined if it is empty. @param {string} name */
 const given = (name) => process.env[name]?.trim() || undefined;
 
 /**

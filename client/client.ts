@@ -297,7 +297,7 @@ export class CheeperClient {
         try {
           await this.beforeNextTry(fault, tries, stop.signal, deadline, retryAfterMs);
         } catch (error) {
-          // Who is not signed in, and cannot be, still has what everybody may read.
+          // A user who cannot be signed in again still gets what is public.
           if (answer && (error === fault || (answer.data && answer.errors.length === 0))) return answer;
           throw error;
         }
@@ -432,18 +432,13 @@ export class CheeperClient {
     this.underWay.add(stop);
     try {
       while (!stop.signal.aborted) {
-        let refusing: Client | null = null;
         try {
           const payload = subscription?.payload(after) ?? unchanged(operation);
           for await (const result of this.onOneConnection<Data>(payload, stop.signal)) {
             const { data, errors, extensions } = result;
-            if (this.options.renewAccessToken && !tries.hasRenewed && isRefused(extensions)) {
-              refusing = this.socket;
-              throw new GraphQLRequestError([NO_ACCESS]);
-            }
             const fault = errors.length > 0 || !data ? new GraphQLRequestError(errors, data, extensions) : null;
             if (fault && (!data || isPassing(fault))) throw fault;
-            Object.assign(tries, { failures: 0, hasRenewed: isRefused(extensions) });
+            Object.assign(tries, { failures: 0, hasRenewed: false });
             const head = subscription?.take(data as Record<string, unknown>);
             if (head) after = head.cursor;
             const saysLive = head?.type.endsWith('Live') ?? false;
@@ -455,8 +450,6 @@ export class CheeperClient {
           return;
         } catch (error) {
           await this.beforeNextTry(error, tries, stop.signal);
-          // The gateway let this socket in as nobody, and would go on so with the new token.
-          if (refusing && refusing === this.socket) this.reconnect();
         }
       }
     } finally {

@@ -29,7 +29,7 @@ import { variablesOf } from './variables.js';
 
 /** About the number of objects in the largest answer. */
 const MOST_OBJECTS = 10_000;
-/** Fields and fragments of an operation, each fragment counted where it is spread: a compiler expands them. */
+/** Fields and fragments of an operation, each fragment counted where it is spread: an executor collects its fields there again. */
 const MAX_SELECTIONS = 10_000;
 
 /** What may run, of each document so many: its operations, with what may count of their variables. */

@@ -12,7 +12,7 @@ import { isIP, isIPv4 } from 'node:net';
  * @returns {{ host: string, inUrl: string }} the first for sockets, the second for URLs
  */
 export function reachable(host, localhost) {
-  const bare = host.replace(/^\[(.*)\]$/, '$1');
+  const bare = withoutBrackets(host);
   const any = anyAddress(bare);
   if (any === undefined) return { host: bare, inUrl: inUrl(bare) };
 
@@ -22,6 +22,9 @@ export function reachable(host, localhost) {
 
   return { host: own, inUrl: isNamed ? 'localhost' : inUrl(own) };
 }
+
+/** An IPv6 address stands in brackets in a URL, and nowhere else. @param {string} host */
+export const withoutBrackets = (host) => host.replace(/^\[(.*)\]$/, '$1');
 
 /** @returns {Promise<string[]>} */
 export const addressesOfLocalhost = () =>

@@ -84,7 +84,8 @@ async function installServers(servers, clocks, tools) {
   const missing = missingNow();
   if (missing.length === 0) return;
   if (!canInstall) {
-    throw new Failure(`Please install ${missing.join(', ')} (Debian's names), or give MYSQL_URL, NATS_URL and REDIS_URL to npm start.`);
+    const others = missingPackages(servers).length > 0 ? ', or give MYSQL_URL, NATS_URL and REDIS_URL to npm start' : '';
+    throw new Failure(`Please install ${missing.join(', ')} (Debian's names)${others}.`);
   }
 
   await installFromDebian(missingNow);

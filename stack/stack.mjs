@@ -449,9 +449,11 @@ async function makeFolder(_program, folder) {
 const COPIES = /_(EVENTS|PUBLIC)_[^/]+/;
 
 /**
- * NATS believes its indexes, and looks at what a file really has when somebody wants it: then the rest of a damaged file is missing, and
- * nobody is told. Without indexes it reads all of it at the start (some seconds for a GB), and knows what it has lost. Of commands, it
- * is the index that knows how many there have been.
+ * Makes the folder, and removes the indexes of the streams in it that copy the journal.
+ *
+ * NATS trusts its indexes. It reads a file only when a consumer needs a message of it, and then skips the rest of a damaged file without
+ * reporting it. Without indexes NATS reads all files at its start (some seconds for a GB), and reports what it has lost. The index of the
+ * stream of commands is kept, because nothing else has the number of commands so far.
  *
  * @param {string} program
  * @param {string} folder
@@ -467,7 +469,8 @@ async function prepareNats(program, folder) {
 }
 
 /**
- * What NATS has lost and goes on without, be it that it would never get to what comes after it.
+ * Whether a stream that copies the journal lacks messages in its middle. NATS runs without them, but a consumer may wait for ever before
+ * the gap.
  *
  * @param {string} host
  * @param {number} port
@@ -485,7 +488,7 @@ async function lossOfNats(host, port) {
 }
 
 /**
- * One question to JetStream; an empty answer when none comes: who asks for something next will see.
+ * Sends one request to JetStream's API. Returns {} if no answer comes: the services will notice when they connect.
  *
  * @param {string} host
  * @param {number} port

@@ -8,6 +8,7 @@ import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { ConfigError } from '../shared/config.js';
 import { migrationsList } from './migrations/migrations.js';
+import { MIGRATIONS_TABLE } from './migrations/schema.js';
 
 /** Versions that have all that is used here. */
 const LEAST_MYSQL = '8.0';
@@ -91,8 +92,8 @@ async function wrongTables(connection: Connection): Promise<string[]> {
   const [tables] = await connection.query<RowDataPacket[]>(
     `SELECT table_name AS name, engine AS engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'`,
   );
-  if (!tables.some(({ name }) => name === 'mikro_orm_migrations')) return ['there are no tables: run the migrations'];
-  const [rows] = await connection.query<RowDataPacket[]>('SELECT name AS name FROM mikro_orm_migrations');
+  if (!tables.some(({ name }) => name === MIGRATIONS_TABLE)) return ['there are no tables: run the migrations'];
+  const [rows] = await connection.query<RowDataPacket[]>(`SELECT name AS name FROM ${MIGRATIONS_TABLE}`);
   const run = new Set(rows.map(({ name }) => String(name)));
   const known = new Set(migrationsList.map(({ name }) => name));
   const missing = [...known].filter((name) => !run.has(name));

@@ -53,9 +53,7 @@ export const connectionOptions = (url: string, { silenceMs = SILENCE_MS }: Patie
   connectTimeout: CONNECT_TIMEOUT_MS,
   // The driver's own timeout for a query leaves the connection as it is, with an answer that may still come.
   stream: ({ config }: { config: { host: string; port: number } }): Socket => {
-    // In a URL, an IPv6 address is in brackets.
-    const host = config.host.replace(/^\[(.*)\]$/, '$1');
-    const socket = connect({ host, port: config.port, noDelay: true, keepAlive: true });
+    const socket = connect({ host: config.host, port: config.port, noDelay: true, keepAlive: true });
     const die = () => socket.destroy(Object.assign(new Error(`MySQL has been silent for ${silenceMs} ms.`), { code: 'ETIMEDOUT' }));
 
     return silenceMs === Infinity ? socket : socket.setTimeout(silenceMs, die);

@@ -53,7 +53,7 @@ export async function migrateWith(connection: Pick<Connection, 'query'>): Promis
 async function connect(mysqlUrl: string): Promise<Connection> {
   const url = new URL(mysqlUrl);
   const name = url.pathname.slice(1);
-  // Only when it is not there: whoever may use a database need not have the right to make it.
+  // The database is made only when it is missing, because its user need not have the right to make one.
   const to = (href: string) => mysql.createConnection(connectionOptions(href, { silenceMs: Infinity }));
   let connection;
   try {
@@ -85,7 +85,7 @@ async function waitForTurn(connection: Pick<Connection, 'query'>): Promise<void>
 }
 
 if (process.argv[1] && import.meta.filename === process.argv[1]) {
-  process.stdout.on('error', () => undefined); // What was done is done, whoever reads of it.
+  process.stdout.on('error', () => undefined); // The migrations go on when nobody reads the answer.
   try {
     const applied = await migrate(readConfig(['MYSQL_URL']).MYSQL_URL);
     process.stdout.write(applied.length ? `Migrated: ${applied.join(', ')}\n` : 'The database is up to date.\n');

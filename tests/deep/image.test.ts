@@ -95,7 +95,12 @@ describe('the image', () => {
       .reduce((sum, file) => sum + (lstatSync(file).isFile() ? lstatSync(file).size : 0), 0);
     expect(bytes).toBeLessThan(MAX_PACKAGES_BYTES);
     expect(packages.filter((path) => /monaco|react|prettier|jest|typescript$/.test(path))).toEqual([]);
-    expect(letIn().filter((file) => file.endsWith('.test.ts') || file.startsWith('tests/'))).toEqual([]);
+    const files = letIn();
+    const sources = files.filter((file) => file.endsWith('.ts')).map((file) => readFileSync(join(ROOT, file), 'utf8'));
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    const isImported = (name: string) => sources.some((text) => text.includes(`'${name}'`) || text.includes(`'${name}/`));
+    expect(Object.keys(dependencies).filter((name) => !isImported(name))).toEqual([]);
+    expect(files.filter((file) => file.endsWith('.test.ts') || file.startsWith('tests/'))).toEqual([]);
   });
 
   it('runs migrations, the three services, the IDE and the operator’s command', async () => {

@@ -357,7 +357,7 @@ export class Attacks {
 
   private post(more: string[] = []) {
     const { random } = this;
-    // What comes again is compiled.
+    // An operation that comes again is executed by the plan of the first.
     const again = this.request();
     const bodies = Array.from({ length: random.chance(0.2) ? random.integer(0, 12) : 1 }, () =>
       random.chance(0.5) ? again : this.request(),
