@@ -139,7 +139,8 @@ function charsetOf(contentType: string | undefined): string | null {
 
 /** Bodies are JSON in UTF-8: browsers send no other kind than those that are refused here without asking first. */
 export function readJsonOnly(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
+  // `__proto__` and `constructor` are names like others: nothing is merged into objects here, and graphql-js looks at own properties.
+  const parse = app.getDefaultJsonParser('ignore', 'ignore');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
     const refuse = (message: string) => done(Object.assign(new Error(message), { statusCode: 400 }));
