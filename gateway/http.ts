@@ -273,6 +273,11 @@ export function logBugs(errors: readonly Error[], log: Logger, correlationId?: s
 
 export function presentable(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
   if (bugIn(error)) return { ...formatted, message: A_BUG, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+  const message = cutMessage(formatted.message);
+  // What graphql-js itself says of a whole request, and not of a field, is about the request: that its variables have too many errors, say.
+  const isOfRequest = error instanceof GraphQLError && !error.path && error.extensions.code === undefined;
+  if (isOfRequest && formatted.extensions?.code === 'INTERNAL_SERVER_ERROR')
+    return { ...formatted, message, extensions: { ...formatted.extensions, code: 'BAD_USER_INPUT' } };
 
-  return { ...formatted, message: cutMessage(formatted.message) };
+  return { ...formatted, message };
 }

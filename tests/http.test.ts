@@ -242,6 +242,16 @@ describe('a request that is no question', () => {
     }
   });
 
+  it('names at most 50 wrong values of its variables, and says that there are more', async () => {
+    const query = 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }';
+    const { errors } = (await (await post({ query, variables: { ids: Array.from({ length: 100 }, () => 0.5) } })).json()) as {
+      errors: { message: string; extensions: { code: string } }[];
+    };
+    expect(errors).toHaveLength(51);
+    expect(errors.at(-1)!.message).toMatch(/^Too many errors/);
+    expect(new Set(errors.map(({ extensions }) => extensions.code))).toEqual(new Set(['BAD_USER_INPUT']));
+  });
+
   it.each(requests)('is refused: $what is $status', async ({ status, send, allow }) => {
     const response = await send();
 
