@@ -102,13 +102,10 @@ describe('the work that an operation can ask for', () => {
     expect(performance.now() - start).toBeLessThan(3_000);
   });
 
-  it('cannot hide behind an argument that cannot be counted with', () => {
-    const query = `query ($id: ID = "x") { author(id: $id) { id } ${nested('(first: 100)').slice(1)}`;
-    const fault = faultOf(query, { id: null });
-
-    expect(fault).toMatchObject({
-      message: expect.stringContaining('"id"'),
-      extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } },
-    });
+  it('is counted whether execution refuses a null in it or not, which is left to execution', () => {
+    const large = nested('(first: 100)').slice(1);
+    expect(faultOf('query ($id: ID = "x") { author(id: $id) { id } viewer { id } }', { id: null })).toBeNull();
+    expect(objects(`query ($id: ID = "x") { author(id: $id) { id } ${large}`, { id: null })).toBe('10203');
+    expect(objects(`query ($no: Boolean = false) { ... @include(if: $no) { ${large} }`, { no: null })).toBe('10202');
   });
 });

@@ -16,6 +16,7 @@ import {
   type DocumentNode,
   type FieldNode,
   type FragmentDefinitionNode,
+  type GraphQLDirective,
   type GraphQLCompositeType,
   type GraphQLField,
   type GraphQLObjectType,
@@ -85,8 +86,18 @@ function findFault(
     return { found: null, isForAllTexts: counting.isForAllTexts };
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
-    // Also an argument that is null and must not be: uncounted, it does not run.
-    return { found: error.extensions.code ? error : tooMuch(error.message), isForAllTexts: false };
+
+    return { found: error, isForAllTexts: false };
+  }
+}
+
+/** Null when graphql-js refuses the values: whoever executes the operation says so, at its place. */
+function unlessRefused<Values>(read: () => Values): Values | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof GraphQLError) return null;
+    throw error;
   }
 }
 
@@ -154,9 +165,10 @@ class Counting {
 
   private isIncluded(selection: SelectionNode): boolean {
     if (!selection.directives?.length) return true;
-    if (getDirectiveValues(GraphQLSkipDirective, selection, this.variables)?.if === true) return false;
+    // What execution will refuse, with the object around it, counts as if it were executed.
+    const valueOf = (directive: GraphQLDirective) => unlessRefused(() => getDirectiveValues(directive, selection, this.variables))?.if;
 
-    return getDirectiveValues(GraphQLIncludeDirective, selection, this.variables)?.if !== false;
+    return valueOf(GraphQLSkipDirective) !== true && valueOf(GraphQLIncludeDirective) !== false;
   }
 
   private ofField(parent: GraphQLObjectType, node: FieldNode): Size {
@@ -165,7 +177,9 @@ class Counting {
     // What has no fields is free, and the parser bounds how many there are.
     if (!isCompositeType(type) || !node.selectionSet) return { objects: 0, selections: 0 };
     const { objects: each, selections } = this.ofType(type, node.selectionSet);
-    const args = getArgumentValues(field!, node, this.variables);
+    const args = unlessRefused(() => getArgumentValues(field!, node, this.variables));
+    // Execution refuses the field alone, for a null where none may be, and goes on with the others.
+    if (!args) return { objects: 1, selections };
     if (field === SchemaMetaFieldDef || field === TypeMetaFieldDef) {
       this.isForAllTexts &&= field === SchemaMetaFieldDef;
 

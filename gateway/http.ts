@@ -112,9 +112,9 @@ export async function serveHttp(
       const answer = await apollo.executeHTTPGraphQLRequest({
         httpGraphQLRequest: {
           method,
-          body,
+          body: Array.isArray(body) ? body.map(withoutEmptyName) : withoutEmptyName(body),
           headers: new HeaderMap([['accept', json], ...(type === undefined ? [] : [['content-type', type] as const])]),
-          search: url.includes('?') ? url.slice(url.indexOf('?')) : '',
+          search: url.includes('?') ? withoutEmptyParameters(url.slice(url.indexOf('?'))) : '',
         },
         context: () => contextOf(request, reply),
       });
@@ -137,6 +137,23 @@ function textsOf({ method, body, query }: FastifyRequest): { queries: string[]; 
   const named = (name: string) => sources.flatMap((one) => (one as Record<string, unknown> | null | undefined)?.[name]).filter(isText);
 
   return { queries: named('query'), json: method === 'GET' ? [...named('variables'), ...named('extensions')] : [] };
+}
+
+/** An empty name of an operation is as none. */
+function withoutEmptyName(asked: unknown): unknown {
+  const isEmpty = typeof asked === 'object' && asked !== null && (asked as { operationName?: unknown }).operationName === '';
+
+  return isEmpty ? { ...asked, operationName: null } : asked;
+}
+
+/** As what is empty in a body: a form sends a parameter whether there is something in it or not. */
+function withoutEmptyParameters(search: string): string {
+  const parameters = new URLSearchParams(search);
+  const isEmpty = (name: string, value: string) =>
+    (name === 'operationName' && value === '') || ((name === 'variables' || name === 'extensions') && (value === '' || value === 'null'));
+  const given = [...parameters].filter(([name, value]) => !isEmpty(name, value));
+
+  return given.length === parameters.size ? search : `?${new URLSearchParams(given).toString()}`;
 }
 
 function cookiesOn(origins: Origins, request: FastifyRequest, reply: FastifyReply): Transport {
@@ -184,6 +201,13 @@ const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
   },
 };
 
+const CODES_OF_DOCUMENTS: ReadonlySet<string> = new Set([
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'OPERATION_RESOLUTION_FAILURE',
+  'BAD_USER_INPUT',
+]);
+
 /**
  * A client that knows only `application/json` takes a status other than 200 for trouble on the way, so a well-formed
  * request with a faulty document gets 200 there. Who knows `application/graphql-response+json` too, in whatever order, gets
@@ -195,7 +219,7 @@ const statusForPlainJson: ApolloServerPlugin<Context> = {
       async willSendResponse({ response, errors, contextValue: { transport } }) {
         const { named } = acceptedBy(transport?.accept);
         const code = errors?.[0]?.extensions.code;
-        const isDocuments = code === 'GRAPHQL_PARSE_FAILED' || code === 'GRAPHQL_VALIDATION_FAILED' || code === 'BAD_USER_INPUT';
+        const isDocuments = typeof code === 'string' && CODES_OF_DOCUMENTS.has(code);
         if (response.http.status !== 400 || !isDocuments) return;
         if (named.includes(GRAPHQL_RESPONSE)) response.http.headers.set('content-type', `${GRAPHQL_RESPONSE}; charset=utf-8`);
         else response.http.status = 200;

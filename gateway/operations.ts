@@ -65,10 +65,11 @@ export class Operations {
   }
 
   /** The document, or what is wrong with it: told to this operation, while others of the same connection go on. */
-  check({ query, operationName, variables }: OperationRequest): DocumentNode | GraphQLError[] {
+  check({ query, operationName: name, variables }: OperationRequest): DocumentNode | GraphQLError[] {
     const { schema } = this;
     const document = this.parse(query);
     if (Array.isArray(document)) return document;
+    const operationName = nameOf(name);
     const operation = getOperationAST(document, operationName);
     if (!operation) return [new GraphQLError('Which operation is meant?', { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } })];
     const wrong = variablesOf(schema, operation, variables).errors ?? [];
@@ -86,7 +87,7 @@ export class Operations {
     const document = this.valid.get(query) ?? (isNestedTooDeeply(query) ? null : parsed(query));
     if (document === null || document instanceof GraphQLError) return null;
 
-    return getOperationAST(document, typeof operationName === 'string' ? operationName : null)?.operation ?? null;
+    return getOperationAST(document, typeof operationName === 'string' ? nameOf(operationName) : null)?.operation ?? null;
   }
 
   private parse(query: string): DocumentNode | GraphQLError[] {
@@ -103,6 +104,9 @@ export class Operations {
     return document;
   }
 }
+
+/** An empty name is as none: clients send it for a document with one operation. */
+export const nameOf = (operationName: string | null | undefined): string | null => operationName || null;
 
 const TOO_DEEP = `A document has at most ${MAX_LEVELS} brackets within each other.`;
 

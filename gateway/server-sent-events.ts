@@ -16,7 +16,7 @@ import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
 import { fault, isRefusedWhole } from './errors.js';
 import { isTooDeep } from './json.js';
-import type { OperationRequest, Operations } from './operations.js';
+import { nameOf, type OperationRequest, type Operations } from './operations.js';
 import { errorBody, FORGEABLE, gate, notExecuted, refuseOtherMethods, STREAM_PATH } from './requests.js';
 import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
 import { cookiesOf, createContext, parametersOf } from './transport.js';
@@ -43,8 +43,17 @@ const text = z.string().transform((json, context) => {
   }
 });
 const variables = z.record(z.string(), z.unknown()).nullish();
-const inBody = z.object({ query: z.string(), operationName: z.string().nullish(), variables });
-const inUrl = z.object({ query: z.string(), operationName: z.string().optional(), variables: text.pipe(variables).optional() });
+const operationName = z.string().nullish().transform(nameOf);
+const inBody = z.object({ query: z.string(), operationName, variables });
+const inUrl = z.object({
+  query: z.string(),
+  operationName,
+  variables: z
+    .literal('')
+    .or(text.pipe(variables))
+    .optional()
+    .transform((given) => given || null),
+});
 
 export interface EventStreams {
   answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;

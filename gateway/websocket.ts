@@ -13,7 +13,7 @@ import type { Context, Services } from './context.js';
 import { fault, unauthenticated } from './errors.js';
 import { logBugs } from './http.js';
 import { isTooDeep, MAX_JSON_LEVELS } from './json.js';
-import type { Operations } from './operations.js';
+import { nameOf, type Operations } from './operations.js';
 import type { Origins } from './origins.js';
 import { GRAPHQL_PATH } from './requests.js';
 import { SESSION_COOKIE } from './sessions.js';
@@ -97,19 +97,20 @@ export function serveWebsocket(
     onSubscribe: async ({ extra: session, connectionParams }, id, payload) => {
       if (session.underWay.size >= MOST_OPERATIONS)
         return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
+      const operationName = nameOf(payload.operationName);
       const checked = operations.check(payload);
       if (Array.isArray(checked)) return checked;
       // Before anything is waited for: messages come without waiting for each other.
       session.underWay.set(id, () => undefined);
       try {
         // A subscription is bounded by its socket; what it begins with is one read.
-        const isLive = getOperationAST(checked, payload.operationName)!.operation === OperationTypeNode.SUBSCRIPTION;
+        const isLive = getOperationAST(checked, operationName)!.operation === OperationTypeNode.SUBSCRIPTION;
         await (isLive ? services.work.turnToSubscribe() : services.work.turn());
         if (!isLive) session.underWay.set(id, services.work.begin(1));
         const contextValue = await contextOf(session, connectionParams ?? {}, payload);
         // When it was opened, that may not have been known.
         if (contextValue.expiresAtMs !== null) session.expire(contextValue.expiresAtMs);
-        const { operationName, variables: variableValues } = payload;
+        const { variables: variableValues } = payload;
         const operation: Operation = { schema, document: checked, operationName, variableValues, contextValue, id, session };
 
         return operation;

@@ -68,12 +68,12 @@ const text = (most: number, controls: RegExp) =>
     );
 
 const LOCAL_PART = /^(?!\p{M})(?:[a-z0-9!#$%&'*+/=?^_`{|}~.-]|(?!\p{ASCII})[\p{L}\p{M}\p{N}])+$/u;
-/** No space, and of ASCII only what a name has: `domainToASCII` would take a path or a port for none of its business. */
-const DOMAIN = /^(?:[A-Za-z0-9.-]|(?!\p{ASCII})[^\p{Z}\p{C}])+$/u;
+/** No space, nor the Braille pattern that looks like one; and of ASCII only what a name has: `domainToASCII` would take a path or a port for none of its business. */
+const DOMAIN = /^(?:[A-Za-z0-9.-]|(?!\p{ASCII})[^\p{Z}\p{C}\u2800])+$/u;
 /** A scheme, `//` and a host: what the URL parser would mend is refused, and so are credentials. */
 const WEBSITE = /^https?:\/\/[^@/\\?#]+(?:[/?#]|$)/i;
 /** The URL parser drops some of these, and encodes others. */
-const NOT_IN_A_URL = /[\p{Cc}\p{Z}\\]/u;
+const NOT_IN_A_URL = /[\p{Cc}\p{Z}\u2800\\]/u;
 
 /** Any UUID but the nil one and the greatest, which stand for nobody and for the system itself. */
 export const id = z

@@ -93,12 +93,6 @@ describe('a document that cannot be executed', () => {
       codes: ['BAD_USER_INPUT', 'BAD_USER_INPUT'],
     },
     { what: 'is not given a variable that it needs', query: 'query ($id: ID!) { author(id: $id) { id } }', codes: ['BAD_USER_INPUT'] },
-    {
-      what: 'is given null where its argument cannot be',
-      query: 'query ($id: ID = "x") { author(id: $id) { id } }',
-      variables: { id: null },
-      codes: ['BAD_USER_INPUT'],
-    },
     { what: 'could ask for too many objects', query: `{ viewer { followers { ${nested(3, 'totalCount')} } } }`, codes: ['BAD_USER_INPUT'] },
     {
       what: 'could ask for too many objects, by its variables',
@@ -148,19 +142,6 @@ describe('a document that cannot be executed', () => {
 
       expect([response.status, typeOf(response)]).toEqual([400, GRAPHQL_TYPE]);
     }
-  });
-
-  it('is 400 when its operation cannot be told, for everybody', async () => {
-    const query = 'query A { __typename } query B { __typename }';
-    for (const accept of [GRAPHQL_TYPE, JSON_TYPE]) {
-      for (const operationName of ['C', undefined]) {
-        const response = await post({ query, operationName }, { accept });
-
-        expect(response.status).toBe(400);
-        expect((await bodyOf(response)).errors).toMatchObject([{ extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } }]);
-      }
-    }
-    expect(await bodyOf(await post({ query, operationName: 'B' }))).toMatchObject({ data: { __typename: 'Query' } });
   });
 });
 
@@ -235,11 +216,66 @@ describe('a request that is no question', () => {
   it('is none the less one, where a name in it is special to JavaScript: GraphQL knows no such names', async () => {
     for (const body of [
       '{"query":"{ __typename }","__proto__":{"a":1},"constructor":{"prototype":{"a":1}}}',
-      '{"query":"query ($__proto__: Int) { __typename }","variables":{"__proto__":1}}',
+      `{"query":"query ($__proto__: Boolean) { __typename __type(name: \\"Node\\") { fields(includeDeprecated: $__proto__) { name } } }",
+        "variables":{"__proto__":true}}`,
     ]) {
       const response = await post(body);
       expect([response.status, await response.json()]).toMatchObject([200, { data: { __typename: 'Query' } }]);
     }
+  });
+
+  it.each<[string, Record<string, unknown>, object]>([
+    ['query ($id: ID = "x") { author(id: $id) { id } __typename }', { id: null }, { author: null, __typename: 'Query' }],
+    ['query ($id: ID = "x") { __typename author(id: $id) { id } }', { id: null }, { __typename: 'Query', author: null }],
+    ['query ($name: String = "x") { __type(name: $name) { name } __typename }', { name: null }, { __type: null, __typename: 'Query' }],
+  ])('is answered but for the field that may not have a null: %s', async (query, variables, data) => {
+    const answer = (await (await post({ query, variables })).json()) as { data: unknown; errors: { path: unknown }[] };
+    expect(answer.data).toEqual(data);
+    expect(answer.errors.map(({ path }) => path)).toEqual([Object.keys(data).filter((name) => name !== '__typename')]);
+  });
+
+  it.each([
+    ['query ($id: ID = "x") { nodes(ids: [$id]) { id } __typename }', { id: null }, ['nodes']],
+    ['query ($if: Boolean = true) { a: __typename @skip(if: $if) }', { if: null }, undefined],
+  ])('is answered with null where execution refuses a null: %s', async (query, variables, path) => {
+    const answer = (await (await post({ query, variables })).json()) as { data: unknown; errors: { path?: unknown }[] };
+    expect([answer.data, answer.errors.map((error) => error.path)]).toEqual([null, [path]]);
+  });
+
+  it('runs the mutations before the one whose argument may not be null', async () => {
+    const { client } = await system.author();
+    const query = 'mutation ($message: String = "x") { logOut postCheep(input: { message: $message }) { status } }';
+    const response = await post({ query, variables: { message: null } }, { authorization: `Bearer ${client.accessToken}` });
+    expect(await response.json()).toMatchObject({ data: null, errors: [{ path: ['postCheep'] }] });
+    expect(response.headers.getSetCookie().join()).toMatch(/cheeper_session=;/);
+  });
+
+  it('has no name where the name is empty, in whatever way it comes', async () => {
+    const one = 'query One { __typename }';
+    const urls = ['operationName=', 'operationName=&variables=&extensions=', 'variables=null'].map(
+      (more) => `${system.url}?query=${one}&${more}`,
+    );
+    for (const url of urls) expect((await fetch(url, { headers: { accept: JSON_TYPE } })).status).toBe(200);
+    for (const body of [{ query: one, operationName: '' }, [{ query: one, operationName: '' }]]) {
+      const response = await post(body);
+      expect([response.status, JSON.stringify(await response.json())]).toEqual([200, expect.stringContaining('"__typename":"Query"')]);
+    }
+    const stream = await fetch(`${system.url}/stream?query=${one}&operationName=&variables=`, { headers: { accept: 'text/event-stream' } });
+    expect(await stream.text()).toContain('"__typename":"Query"');
+  });
+
+  it('whose operation cannot be told is 200 for who knows JSON alone, and 400 for who knows more', async () => {
+    const query = 'query A { __typename } query B { __typename }';
+    for (const [accept, status] of [[JSON_TYPE, 200] as const, [GRAPHQL_TYPE, 400] as const]) {
+      for (const operationName of ['C', undefined, '']) {
+        const response = await post({ query, operationName }, { accept });
+        expect([response.status, await response.json()]).toMatchObject([
+          status,
+          { errors: [{ extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } }] },
+        ]);
+      }
+    }
+    expect(await (await post({ query, operationName: 'B' })).json()).toMatchObject({ data: { __typename: 'Query' } });
   });
 
   it('names at most 50 wrong values of its variables, and says that there are more', async () => {

@@ -274,12 +274,6 @@ describe('Error', () => {
     },
     { what: 'is given a wrong variable', query: SLOW, variables: { id: ['x'] }, code: 'BAD_USER_INPUT' },
     {
-      what: 'is given null for its argument',
-      query: 'query ($id: ID = "x") { author(id: $id) { id } }',
-      variables: { id: null },
-      code: 'BAD_USER_INPUT',
-    },
-    {
       what: 'asks for too much',
       query: '{ viewer { followers(first: 100) { nodes { followers(first: 100) { nodes { followers { totalCount } } } } } } }',
       code: 'BAD_USER_INPUT',
