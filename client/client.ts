@@ -535,6 +535,10 @@ export class CheeperClient {
       heard();
       timer = setTimeout(() => socket.terminate(), SILENCE_MS);
     };
+    if (this.options.webSocketImpl === undefined && typeof WebSocket === 'undefined')
+      throw new Error(
+        'There is no WebSocket here. With Node 20, install `ws` and give the client its class: { webSocketImpl: WebSocket }.',
+      );
     const socket = createClient({
       url: () => socketUrl(this.url),
       webSocketImpl: this.options.webSocketImpl,

@@ -11,7 +11,7 @@ const BOB = 'a64a52cc-3ee9-4a15-918b-099e18b43119';
 const ALICE = '1fd7d739-2ad7-41a8-8c18-565603e3733f';
 /** Any ids will do. */
 const CHEEP = '6ba7b810-9dad-41d1-80b4-00c04fd430c8';
-const REPLY = '6ba7b811-9dad-41d1-80b4-00c04fd430c8';
+const DELETED = '6ba7b811-9dad-41d1-80b4-00c04fd430c8';
 
 /**
  * A tour that can be taken any number of times, from the top or not, before or after that of the README. So whatever has an id of its own
@@ -160,7 +160,7 @@ query Thread {
   }
 }
 
-# 10. A reply that is gone for good. To delete it again has no
+# 10. A cheep that is gone for good. To delete it again has no
 #     effect.
 mutation DeleteCheep {
   logIn(input: {
@@ -168,15 +168,14 @@ mutation DeleteCheep {
     password: "correct horse"
   }) { author { username } }
   postCheep(input: {
-    commandId: "${REPLY}"
-    cheepId: "${REPLY}"
-    inReplyTo: "${CHEEP}"
+    commandId: "${DELETED}"
+    cheepId: "${DELETED}"
     message: "Never mind"
   }) {
     status
     userErrors { code field message }
   }
-  deleteCheep(input: { cheepId: "${REPLY}" }) {
+  deleteCheep(input: { cheepId: "${DELETED}" }) {
     cheepId
     userErrors { code field message }
   }

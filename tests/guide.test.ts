@@ -131,6 +131,8 @@ async function ideTour(operations: typeof tour): Promise<void> {
 
 it('has two tours, of the README and of the IDE, which work in any order, any number of times', async () => {
   await readmeTour();
+  // A refusal is remembered under its commandId, so what chooses one must not depend on a step before it.
+  await ideTour(tour.filter(({ name }) => name!.value === 'DeleteCheep'));
   await ideTour(tour);
   await ideTour(tour);
   await ideTour(tour.toReversed());
