@@ -1,6 +1,6 @@
 /**
- * Checks operations before they are executed: all there is to check for the websocket and for event streams, and for Apollo Server, which does the
- * rest by itself, what graphql-js would throw on.
+ * Checks operations before they are executed. For the websocket and event streams it makes every check. Over HTTP, Apollo Server parses and
+ * validates by itself; there it only refuses the documents on which graphql-js would throw.
  */
 import {
   getOperationAST,

@@ -68,7 +68,10 @@ const text = (most: number, controls: RegExp) =>
     );
 
 const LOCAL_PART = /^(?!\p{M})(?:[a-z0-9!#$%&'*+/=?^_`{|}~.-]|(?!\p{ASCII})[\p{L}\p{M}\p{N}])+$/u;
-/** No space, nor the Braille pattern that looks like one; and of ASCII only what a name has: `domainToASCII` would take a path or a port for none of its business. */
+/**
+ * No space, and not the blank Braille pattern, which looks like one. Of ASCII only letters, digits, dots and hyphens: `domainToASCII` does not
+ * refuse a path or a port.
+ */
 const DOMAIN = /^(?:[A-Za-z0-9.-]|(?!\p{ASCII})[^\p{Z}\p{C}\u2800])+$/u;
 /** A scheme, `//` and a host: what the URL parser would mend is refused, and so are credentials. */
 const WEBSITE = /^https?:\/\/[^@/\\?#]+(?:[/?#]|$)/i;
