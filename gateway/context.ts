@@ -4,7 +4,7 @@ import type { CommandSender } from './command-sender.js';
 import type { Consistency } from './consistency.js';
 import { overloaded, unauthenticated, type Authentication } from './errors.js';
 import { Loaders } from './loaders.js';
-import type { Origins } from './origins.js';
+import type { ClientAddress, Origins } from './origins.js';
 import type { AuthorFeed } from './authors/author-feed.js';
 import type { Passwords } from './authors/passwords.js';
 import type { ThreadFeed } from './cheeps/thread-feed.js';
@@ -171,6 +171,8 @@ export class Context {
 
   constructor(
     readonly services: Services,
+    /** Where the operation comes from. */
+    readonly address: ClientAddress,
     private viewer: Viewer | null,
     public consistency: Consistency,
     readonly correlationId: string,
@@ -232,10 +234,10 @@ export class Context {
 
   /** For one frame of a subscription: nothing that was loaded for another is shown again. */
   ofFrame(epoch: string): Context {
-    const { services, viewer, consistency, correlationId, traceparent, authentication } = this;
+    const { services, address, viewer, consistency, correlationId, traceparent, authentication } = this;
     const ofFrame = consistency.ofFrame(epoch, services.readDeadlineMs);
 
-    return new Context(services, viewer, ofFrame, correlationId, traceparent, null, authentication);
+    return new Context(services, address, viewer, ofFrame, correlationId, traceparent, null, authentication);
   }
 
   /** Several operations may come in one request, and what one of them sees is not what another is as of. */

@@ -72,7 +72,8 @@ export async function serveHttp(
     else reply.raw.once('close', done);
     const { origins } = services;
     const cookies = cookiesOf(origins, request.raw);
-    const context = await createContext(services, parametersOf(request.headers), cookies, cookiesOn(origins, request, reply));
+    const address = origins.addressOf(request.raw);
+    const context = await createContext(services, address, parametersOf(request.headers), cookies, cookiesOn(origins, request, reply));
     void reply.header('x-request-id', context.correlationId);
 
     return context;

@@ -212,3 +212,37 @@ describe('a GET', () => {
     expect(origins.couldBeForged(request({ host, ...headers }))).toBe(true);
   });
 });
+
+describe('a request is of the address', () => {
+  const addressOf = (headers: IncomingHttpHeaders, remoteAddress: string, env: Record<string, string> = {}) =>
+    originsOf(env).addressOf(request(headers, remoteAddress)).network;
+  const CHAIN = { 'x-forwarded-for': '198.51.100.7, 203.0.113.9, 10.0.0.2' };
+
+  it.each<[string, string, IncomingHttpHeaders, string, Record<string, string>]>([
+    ['of the connection, where no proxy is trusted', '203.0.113.5', CHAIN, '203.0.113.5', {}],
+    ['of the connection, of one that is no trusted proxy', '203.0.113.5', CHAIN, '203.0.113.5', PROXIES],
+    ['that the outermost trusted proxy saw', '203.0.113.9', CHAIN, '10.0.0.1', PROXIES],
+    ['that comes last, where all are trusted: what stands before can be a lie', '10.0.0.2', CHAIN, '10.0.0.1', { TRUST_PROXY: 'true' }],
+    ['without its port', '203.0.113.9', { 'x-forwarded-for': '203.0.113.9:4711' }, '::1', PROXIES],
+    ['as Forwarded has it', '2001:db8:0:1::/64', { forwarded: 'for="[2001:db8:0:1::7]:4711"' }, '10.0.0.1', PROXIES],
+    ['of the proxy, when it names none', '10.0.0.1', { forwarded: 'for=unknown' }, '10.0.0.1', PROXIES],
+    ['of the proxy, when it says nothing', '127.0.0.1', {}, '127.0.0.1', PROXIES],
+    ['as IPv4, when it is mapped', '203.0.113.5', {}, '::ffff:203.0.113.5', {}],
+    ['of a whole network of IPv6', '2001:db8:1:2::/64', {}, '2001:db8:1:2:3:4:5:6', {}],
+    ['of a network with zeros in it', '2001:db8:0:0::/64', {}, '2001:db8::5', {}],
+    ['of a network that ends in zeros', '2001:db8:1:0::/64', {}, '2001:db8:1::', {}],
+    ['of a link', 'fe80:0:0:0::/64', {}, 'fe80::1%eth0', {}],
+  ])('%s: %s', (_, network, headers, remoteAddress, env) => {
+    expect(addressOf(headers, remoteAddress, env)).toBe(network);
+  });
+
+  it('which is on this machine or not', () => {
+    const isLoopback = (remoteAddress: string, headers: IncomingHttpHeaders = {}) =>
+      originsOf(PROXIES).addressOf(request(headers, remoteAddress)).isLoopback;
+    for (const address of ['127.0.0.1', '127.8.9.10', '::1', '::ffff:127.0.0.1'])
+      expect({ address, is: isLoopback(address) }).toEqual({ address, is: true });
+    for (const address of ['10.0.0.1', '203.0.113.5', '::2', '::ffff:203.0.113.5', ''])
+      expect({ address, is: isLoopback(address) }).toEqual({ address, is: false });
+    expect(isLoopback('127.0.0.1', { 'x-forwarded-for': '203.0.113.5' })).toBe(false);
+  });
+});

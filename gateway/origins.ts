@@ -1,8 +1,10 @@
 /**
- * Which pages are the gateway's own, and which requests are safe: the one place that decides it, for HTTP, event streams and upgrades to a
- * websocket alike. Cookies count in requests of own pages only (and of programs, which are no pages). See docs/decisions/0020.
+ * Where a request comes from. Which pages are the gateway's own, which requests are safe, and which address it is of: the one place that
+ * decides it, for HTTP, event streams and upgrades to a websocket alike. Cookies count in requests of own pages only (and of programs, which
+ * are no pages). See docs/decisions/0020.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { BlockList, isIP, SocketAddress } from 'node:net';
 import proxyAddr from '@fastify/proxy-addr';
 import parseForwarded from 'forwarded-parse';
 import type { Logger } from '../shared/log.js';
@@ -24,6 +26,14 @@ const TYPES_OF_PROGRAMS: ReadonlySet<string> = new Set([JSON_TYPE, GRAPHQL_RESPO
 /** What is explained once: a log must not grow with what strangers send. */
 const MAX_EXPLAINED = 100;
 
+/** Of a client, for what is counted for each address. */
+export interface ClientAddress {
+  /** An IPv4 address; of IPv6 the network (/64), since one client has all addresses of that. */
+  network: string;
+  /** Is the client on this machine, with no trusted proxy between? */
+  isLoopback: boolean;
+}
+
 /** How the client reached the gateway, as far as that is known. */
 interface Reached {
   /** As in the header `Host`. */
@@ -36,6 +46,7 @@ export class Origins {
   private readonly own: ReadonlySet<string>;
   private readonly allowed: ReadonlySet<string>;
   private readonly trusts: (address: string | undefined) => boolean;
+  private readonly trustsAll: boolean;
   private readonly explained = new Set<string>();
 
   constructor(
@@ -45,6 +56,7 @@ export class Origins {
     this.own = new Set(PUBLIC_ORIGINS);
     this.allowed = new Set(ALLOWED_ORIGINS);
     const isProxy = Array.isArray(TRUST_PROXY) ? proxyAddr.compile(TRUST_PROXY) : () => TRUST_PROXY;
+    this.trustsAll = TRUST_PROXY === true;
     this.trusts = (address) => TRUST_PROXY === true || (address !== undefined && isProxy(address, 0));
   }
 
@@ -91,6 +103,20 @@ export class Origins {
     return !acceptedBy(accept).named.some((type) => TYPES_OF_PROGRAMS.has(type));
   }
 
+  /**
+   * Whose request it is, as an address. Behind a trusted proxy it is the one that the proxy was spoken to from. With `TRUST_PROXY=true` nobody tells
+   * proxies and clients apart, so the last one in the list counts, which no client can write.
+   */
+  addressOf({ headers, socket }: IncomingRequest): ClientAddress {
+    const { remoteAddress = '' } = socket;
+    if (!this.trusts(remoteAddress)) return clientAddress(remoteAddress);
+    const named = listIn(headers['x-forwarded-for']);
+    const addresses = (named.length > 0 ? named : elementsOf(headers.forwarded).map((one) => one.for)).map(withoutPort);
+    const told = this.trustsAll ? addresses.at(-1) : this.outermost(addresses, addresses);
+
+    return clientAddress(told !== undefined && isIP(told) !== 0 ? told : remoteAddress);
+  }
+
   /** Logs, once for each pair of origin and host, why `what` happened to a request that is not `isOwn`, and which setting changes that. */
   explain(request: IncomingRequest, what: string): void {
     const { host } = this.reached(request);
@@ -121,13 +147,10 @@ export class Origins {
 
   /** `Forwarded` counts only where the other headers say nothing: most proxies write those, and pass `Forwarded` on as it came. */
   private forwarded(headers: IncomingHttpHeaders): { host?: string | undefined; protocol?: string | undefined } {
-    const listOf = (name: string) =>
-      String(headers[name] ?? '')
-        .split(',')
-        .map((item) => item.trim())
-        .filter(Boolean);
-    const addresses = listOf('x-forwarded-for');
-    const [host, protocol, port] = ['host', 'proto', 'port'].map((name) => this.outermost(listOf(`x-forwarded-${name}`), addresses));
+    const addresses = listIn(headers['x-forwarded-for']);
+    const [host, protocol, port] = ['host', 'proto', 'port'].map((name) =>
+      this.outermost(listIn(headers[`x-forwarded-${name}`]), addresses),
+    );
     if (host === undefined && protocol === undefined && port === undefined) {
       const elements = elementsOf(headers.forwarded);
       const element = this.outermost(
@@ -151,7 +174,7 @@ export class Origins {
    */
   private outermost<T>(list: readonly T[], addresses: readonly (string | undefined)[]): T | undefined {
     let back = 1;
-    while (back < list.length && this.trusts(addressOf(addresses.at(-back)))) back += 1;
+    while (back < list.length && this.trusts(withoutPort(addresses.at(-back)))) back += 1;
 
     return list.at(-back);
   }
@@ -167,6 +190,35 @@ function isReachedAs(origin: string, { host, protocol }: Reached): boolean {
 
 export const isHost = (host: string): boolean => originOf(`http://${host}`) !== null;
 
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
+
+function clientAddress(address: string): ClientAddress {
+  const ipv4 = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(address)?.[1] ?? address;
+  if (isIP(ipv4) !== 6) return { network: ipv4, isLoopback: isIP(ipv4) === 4 && LOOPBACK.check(ipv4) };
+
+  return { network: networkOf(ipv4), isLoopback: LOOPBACK.check(ipv4, 'ipv6') };
+}
+
+/** Its first four groups, as `SocketAddress` writes them: in short, with one `::`. */
+function networkOf(ipv6: string): string {
+  const [head, tail] = new SocketAddress({ address: ipv6.replace(/%.*/, ''), family: 'ipv6' }).address.split('::');
+  const groups = head === '' ? [] : head!.split(':');
+  if (tail !== undefined) {
+    const last = tail === '' ? [] : tail.split(':');
+    groups.push(...Array<string>(8 - groups.length - last.length).fill('0'), ...last);
+  }
+
+  return `${groups.slice(0, 4).join(':')}::/64`;
+}
+
+const listIn = (header: string | string[] | undefined) =>
+  String(header ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean);
+
 function elementsOf(forwarded: string | undefined): Partial<Record<string, string>>[] {
   try {
     return forwarded ? parseForwarded(forwarded) : [];
@@ -176,6 +228,6 @@ function elementsOf(forwarded: string | undefined): Partial<Record<string, strin
 }
 
 /** Without the port, and the brackets of IPv6. */
-const addressOf = (node: string | undefined) => node && (/^\[(.*)\](:\d+)?$/.exec(node)?.[1] ?? node.replace(/^([^:]+):\d+$/, '$1'));
+const withoutPort = (node: string | undefined) => node && (/^\[(.*)\](:\d+)?$/.exec(node)?.[1] ?? node.replace(/^([^:]+):\d+$/, '$1'));
 
 const briefly = (text: string | string[] | undefined) => (text === undefined ? undefined : String(text).slice(0, 200));

@@ -98,7 +98,9 @@ export function serveEventStreams(
     const document = operations.check(asked);
     if (Array.isArray(document)) return onlyErrors(document);
     const { operation } = getOperationAST(document, asked.operationName)!;
-    const contextValue = await createContext(services, parametersOf(request.headers), cookiesOf(services.origins, request.raw));
+    const { origins } = services;
+    const cookies = cookiesOf(origins, request.raw);
+    const contextValue = await createContext(services, origins.addressOf(request.raw), parametersOf(request.headers), cookies);
     void reply.header('x-request-id', contextValue.correlationId);
     const args = { schema, document, operationName: asked.operationName, variableValues: asked.variables, contextValue };
     const answers = await (operation === OperationTypeNode.SUBSCRIPTION ? subscriptions.subscribe(args) : execute(args));

@@ -8,6 +8,8 @@ import { decodeToken, type Token } from '../shared/token.js';
 import type { Frames } from './feed.js';
 import { Subscriptions, type Answer, type Deliver, type Shown } from './subscriptions.js';
 
+const NOBODYS = { network: '192.0.2.1', isLoopback: false };
+
 const schema = buildSchema(`
   type Query { nothing: Boolean }
   type Subscription { ticks(of: ID, after: Int = 0): Tick! }
@@ -86,7 +88,7 @@ function argsOf(
   { viewerId = null as string | null, floor = 0, variables = {} } = {},
 ): ExecutionArgs {
   const viewer = viewerId === null ? null : { authorId: viewerId, expiresAtMs: Infinity };
-  const contextValue = new Context(services, viewer, new Consistency('now', floor, false, 1_000), 'test', null);
+  const contextValue = new Context(services, NOBODYS, viewer, new Consistency('now', floor, false, 1_000), 'test', null);
 
   return {
     schema,

@@ -5,7 +5,7 @@ import { newId } from '../shared/ids.js';
 import { Consistency, CONSISTENCY_COOKIE, CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
 import { Context, type Services, type Transport } from './context.js';
 import { authenticationOf, type Authentication } from './errors.js';
-import type { IncomingRequest, Origins } from './origins.js';
+import type { ClientAddress, IncomingRequest, Origins } from './origins.js';
 import { SESSION_COOKIE, type Viewer } from './sessions.js';
 
 /** Headers of HTTP, or the `connectionParams` of a websocket, that mean something here: the same names, any case. */
@@ -47,6 +47,7 @@ const unquoted = (value: string | undefined) => value?.replace(/^"(.*)"$/, '$1')
 /** @throws BAD_TOKEN, BAD_USER_INPUT; UNAVAILABLE before the read side was heard of */
 export async function createContext(
   services: Services,
+  address: ClientAddress,
   parameters: Parameters,
   cookies: Record<string, string | undefined>,
   transport: Transport | null = null,
@@ -67,7 +68,7 @@ export async function createContext(
   const given = parameters['x-request-id'];
   const correlationId = given && /^[\w.-]{1,64}$/.test(given) ? given : newId();
 
-  return new Context(services, viewer, consistency, correlationId, traceparent, transport, authentication);
+  return new Context(services, address, viewer, consistency, correlationId, traceparent, transport, authentication);
 }
 
 interface Identity {

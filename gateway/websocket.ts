@@ -14,7 +14,7 @@ import { fault, unauthenticated } from './errors.js';
 import { logBugs } from './http.js';
 import { isTooDeep, MAX_JSON_LEVELS } from './json.js';
 import { nameOf, type Operations } from './operations.js';
-import type { Origins } from './origins.js';
+import type { ClientAddress, Origins } from './origins.js';
 import { GRAPHQL_PATH } from './requests.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { answer, newer, present, type Shown, type Subscriptions } from './subscriptions.js';
@@ -42,6 +42,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Of one socket: the operations on it are one session, and never go back. */
 interface Session {
+  address: ClientAddress;
   /** What it was opened with: a page of another origin has no cookies here. */
   parameters: Parameters;
   cookies: Record<string, string | undefined>;
@@ -73,7 +74,7 @@ export function serveWebsocket(
     // What we remember for a client is like a cookie: one of another epoch is nobody's fault, and forgotten.
     const cookies = session.newest ? { ...session.cookies, [CONSISTENCY_COOKIE]: encodeToken(session.newest) } : session.cookies;
 
-    const context = await createContext(services, parameters, cookies);
+    const context = await createContext(services, session.address, parameters, cookies);
     if (context.authentication) throw unauthenticated(context.authentication);
 
     return context;
@@ -202,6 +203,7 @@ export function serveWebsocket(
     };
     let expiry: NodeJS.Timeout | undefined;
     const session: Session = {
+      address: origins.addressOf(request),
       parameters: parametersOf(request.headers),
       cookies: cookiesOf(origins, request),
       newest: null,

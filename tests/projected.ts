@@ -19,6 +19,8 @@ import { connectNats, type Nats } from '../shared/jetstream.js';
 import { createLog } from '../shared/log.js';
 import type { AggregateVersion, Event, JournalEntry } from '../shared/messages/event.js';
 
+const ADDRESS = { network: '127.0.0.1', isLoopback: true };
+
 const SHARDS = 8;
 const MOST_IN_A_BATCH = 256;
 
@@ -138,7 +140,7 @@ export class Projected {
 
     const viewer = viewerId === null ? null : { authorId: viewerId, expiresAtMs: Infinity };
 
-    return graphql({ schema: this.schema, source, contextValue: new Context(this.services, viewer, consistency, 'test', null) });
+    return graphql({ schema: this.schema, source, contextValue: new Context(this.services, ADDRESS, viewer, consistency, 'test', null) });
   }
 
   async end(): Promise<void> {
