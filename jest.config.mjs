@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 
-// `npm run test:deep` runs the tests in this folder, and `npm test` runs all others.
-const deep = '/tests/deep/';
+// `npm run test:deep` and `npm run test:attacks` run the tests in these folders, and `npm test` runs all others.
+const apart = ['deep', 'attacks'].map((name) => `/tests/${name}/`);
 const folderHere = (name) => `^${RegExp.escape(join(import.meta.dirname, name))}/`;
-const isDeep = process.env.CHEEPER_DEEP === '1';
+const chosen = apart.find((folder) => folder === `/tests/${process.env.CHEEPER_TESTS}/`);
 
 /** ESM and decorators through swc: https://swc.rs/docs/usage/jest */
 export default {
   testEnvironment: 'node',
-  testMatch: [isDeep ? `**${deep}**/*.test.ts` : '**/*.test.ts'],
+  testMatch: [chosen ? `**${chosen}**/*.test.ts` : '**/*.test.ts'],
   // Of this checkout alone: it may itself be in a folder of such a name.
-  testPathIgnorePatterns: [...['node_modules', 'dist', 'data', '.servers'].map(folderHere), ...(isDeep ? [] : [deep])],
+  testPathIgnorePatterns: [...['node_modules', 'dist', 'data', '.servers'].map(folderHere), ...(chosen ? [] : apart)],
   modulePathIgnorePatterns: ['<rootDir>/\\.servers/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },

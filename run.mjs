@@ -1,5 +1,5 @@
 /**
- * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:servers`, `test:faults`, `demo`, `check`,
+ * The commands of this repository, behind `npm start`, `npm test`, and `npm run test:deep`, `test:attacks`, `test:servers`, `test:faults`, `demo`, `check`,
  * `generate`, `bench` and `cheeper`.
  *
  * What they promise:
@@ -67,6 +67,7 @@ const commands = {
   start,
   test,
   'test:deep': testDeep,
+  'test:attacks': testAttacks,
   'test:servers': testServers,
   'test:faults': testFaults,
   demo: () => drive('demo'),
@@ -131,7 +132,12 @@ async function test() {
 
 /** The tests in `tests/deep`, which take too long for `npm test`. */
 async function testDeep() {
-  return jest(process.argv.slice(3), { ...process.env, CHEEPER_DEEP: '1' });
+  return jest(process.argv.slice(3), { ...process.env, CHEEPER_TESTS: 'deep' });
+}
+
+/** The tests in `tests/attacks`: one at a time, since they measure what an attack does to others. */
+async function testAttacks() {
+  return jest(['--maxWorkers=1', ...process.argv.slice(3)], { ...process.env, CHEEPER_TESTS: 'attacks' });
 }
 
 /** `npm test` on the newest servers that there are, in place of this machine's. */
@@ -162,7 +168,7 @@ async function jest(args, env) {
     curl: 'curl',
     nginx: 'nginx',
     openssl: 'openssl',
-    ...(env['CHEEPER_DEEP'] === '1' && isRoot && { debootstrap: 'debootstrap' }),
+    ...(env['CHEEPER_TESTS'] === 'deep' && isRoot && { debootstrap: 'debootstrap' }),
   };
   const node = await prepare(serverNames, { clocks: true, tools });
   const all = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...args];

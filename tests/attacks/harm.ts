@@ -1,0 +1,161 @@
+/**
+ * What an attack does to somebody else: a reader of a timeline, at another address, is measured alone, and then while the attack goes on.
+ * `npm run test:attacks` runs these tests, one file at a time: beside others, latencies would tell of those.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
+import { join } from 'node:path';
+import { expect } from '@jest/globals';
+import { FollowAuthorDocument, PostCheepReceiptDocument } from '../../client/operations.js';
+import { startSystem, type System, type SystemOptions } from '../system.js';
+
+/** Clients that attack at a time. */
+export const ATTACKERS = 20;
+const ALONE_MS = 3_000;
+const ATTACK_MS = 6_000;
+const LOOK_MS = 50;
+/** A p99 during the attack, in proportion to the one before it. */
+const MOST_SLOWER = 3;
+/** Below this, on a machine that attackers, servers and services share, a latency is of the machine. */
+const MACHINE_MS = 150;
+const MOST_MEMORY = 1.5;
+/** A page with its authors, as people read it. */
+const PAGE =
+  '{ timeline(first: 20) { edges { cursor node { id message postedAt likesCount likedByViewer author { username cheepsCount } } } } }';
+
+export interface Harm {
+  /** Of the reader's requests: at p99, in milliseconds. */
+  aloneP99Ms: number;
+  duringP99Ms: number;
+  answered: number;
+  /** What the reader got in place of a page. */
+  errors: string[];
+  /** The most memory of the gateway during the attack (resident), in proportion to the most when the reader was alone. */
+  memory: number;
+  /** Of the gateway: none has ended, or been started again. */
+  isSameProcess: boolean;
+}
+
+/** Of an attacker, who attacks again and again until the signal. It gets a number, 0 and up, and an address for it. */
+export type Attack = (attacker: { number: number; address: string; signal: AbortSignal }) => Promise<unknown>;
+
+export interface Victim {
+  system: System;
+  /** Somebody whose timeline the reader reads, with an access token. */
+  reader: { id: string; accessToken: string };
+  /** Somebody whom the reader follows. */
+  author: Awaited<ReturnType<System['author']>>;
+  harmOf(attack: Attack, options?: { attackers?: number; forMs?: number }): Promise<Harm>;
+  stop(): Promise<void>;
+}
+
+/** Each attacker has an address of its own; with the same number, the same. */
+export const addressOf = (number: number) => `203.0.113.${(number % 250) + 1}`;
+
+/** A system behind what could be a proxy: addresses are told by `X-Forwarded-For`. */
+export async function startVictim(options: SystemOptions = {}): Promise<Victim> {
+  const system = await startSystem({ ...options, env: { TRUST_PROXY: 'loopback', ...options.env } });
+  const [reader, author] = await Promise.all([system.author(), system.author()]);
+  await reader.client.mutate(FollowAuthorDocument, { input: { authorId: author.id } });
+  for (let i = 0; i < 25; i++)
+    await author.client.mutate(PostCheepReceiptDocument, { input: { message: `The news of the hour, number ${i}` } });
+  const accessToken = reader.client.accessToken!;
+  const measured = fork(join(import.meta.dirname, 'reader.mjs'), [system.url, accessToken, PAGE], { execArgv: [] });
+  // What the gateway compiles as it gets warm is no harm.
+  await read(measured, ALONE_MS);
+
+  return {
+    system,
+    reader: { id: reader.id, accessToken },
+    author,
+    harmOf: (attack, { attackers = ATTACKERS, forMs = ATTACK_MS } = {}) => harmOf(system, measured, attack, attackers, forMs),
+    stop: async () => {
+      measured.kill();
+      await system.stop();
+    },
+  };
+}
+
+async function harmOf(system: System, measured: ChildProcess, attack: Attack, attackers: number, forMs: number): Promise<Harm> {
+  const { pid } = system.gateways[0]!;
+  const alone = await watched(pid!, () => read(measured, ALONE_MS));
+  const over = new AbortController();
+  const priority = getPriority();
+  // Who attacks sits at machines of their own. (Only root can go back.)
+  if (process.getuid?.() === 0) setPriority(19);
+  const attacking = Promise.all(
+    Array.from({ length: attackers }, async (_, number) => {
+      // It begins with everybody else's.
+      await Promise.resolve();
+      await attack({ number, address: addressOf(number), signal: over.signal });
+    }),
+  );
+  try {
+    const during = await watched(pid!, () => Promise.race([read(measured, forMs), failed(attacking)]));
+    const { latenciesMs, errors } = during.result;
+
+    return {
+      aloneP99Ms: p99(alone.result.latenciesMs),
+      duringP99Ms: p99(latenciesMs),
+      answered: latenciesMs.length,
+      errors: [...alone.result.errors, ...errors],
+      memory: during.mostBytes / alone.mostBytes,
+      isSameProcess: system.gateways[0]!.pid === pid && isAlive(pid!),
+    };
+  } finally {
+    over.abort();
+    if (process.getuid?.() === 0) setPriority(priority);
+    await attacking;
+  }
+}
+
+/** The reader has what it had, at the same gateway. */
+export function expectNoHarm(harm: Harm): void {
+  console.info(JSON.stringify({ ...harm, errors: harm.errors.length }));
+  expect(harm.isSameProcess).toBe(true);
+  expect([...new Set(harm.errors)].slice(0, 5)).toEqual([]);
+  expect(harm.memory).toBeLessThan(MOST_MEMORY);
+  expect(harm.duringP99Ms).toBeLessThan(Math.max(MOST_SLOWER * harm.aloneP99Ms, MACHINE_MS));
+}
+
+const read = (reader: ChildProcess, forMs: number) =>
+  new Promise<{ latenciesMs: number[]; errors: string[] }>((resolve, reject) => {
+    const ended = () => reject(new Error('the reader has ended'));
+    reader.once('exit', ended);
+    reader.once('message', (told) => {
+      reader.off('exit', ended);
+      resolve(told as { latenciesMs: number[]; errors: string[] });
+    });
+    reader.send(forMs);
+  });
+
+async function watched<T>(pid: number, work: () => Promise<T>): Promise<{ result: T; mostBytes: number }> {
+  let mostBytes = residentBytes(pid);
+  const looking = setInterval(() => (mostBytes = Math.max(mostBytes, residentBytes(pid))), LOOK_MS);
+  try {
+    const result = await work();
+
+    return { result, mostBytes };
+  } finally {
+    clearInterval(looking);
+  }
+}
+
+/** Never settles when all goes well. */
+const failed = (attacking: Promise<unknown>) => new Promise<never>((_, reject) => void attacking.catch(reject));
+
+/** 0 of a process that has ended. */
+function residentBytes(pid: number): number {
+  try {
+    return 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  return residentBytes(pid) > 0;
+}
+
+const p99 = (latenciesMs: number[]) => [...latenciesMs].sort((a, b) => a - b)[Math.floor(latenciesMs.length * 0.99)] ?? Infinity;
