@@ -12,15 +12,27 @@
  * No dependencies, since it runs before there are any, and in what Node 20 understands.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { get } from 'node:http';
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { addressesOfLocalhost, reachable, withoutBrackets } from './stack/address.mjs';
 import { Child, describe, isStopping, launch, must, stopAll } from './stack/children.mjs';
+import { credentialsOfGiven, lineForEnvFile, readFilesOf } from './stack/environment.mjs';
 import { dataFolder, isAlive, removeAbandonedFolders, temporaryFolder, temporaryRoot } from './stack/folders.mjs';
 import { tryLock } from './stack/lock.mjs';
 import { newestServers } from './stack/newest-servers.mjs';
@@ -44,13 +56,15 @@ const checks = [
   ['contract', 'tests/compare-schema.mjs'],
   ['events', '--import', '@swc-node/register/esm-register', 'write-side/public-events/emit-schemas.ts', '--check'],
   ['operations', 'node_modules/@graphql-codegen/cli/esm/bin.js', '--check'],
+  ['manifest', '--import', '@swc-node/register/esm-register', 'client/emit/persisted-documents.ts', '--check'],
 ];
 
-/** What `npm run generate` runs, one after another: the last reads what the first writes. */
+/** What `npm run generate` runs, one after another: some read what others before them write. */
 const generators = [
   ['--import', '@swc-node/register/esm-register', 'gateway/emit-schema.ts'],
   ['--import', '@swc-node/register/esm-register', 'write-side/public-events/emit-schemas.ts'],
   ['node_modules/@graphql-codegen/cli/esm/bin.js'],
+  ['--import', '@swc-node/register/esm-register', 'client/emit/persisted-documents.ts'],
 ];
 
 /** The services, in the order in which they are stopped. */
@@ -77,6 +91,14 @@ const commands = {
   cheeper,
 };
 
+/** Those that read settings, or start a system. */
+const commandsWithSettings = new Set(['start', 'demo', 'bench', 'cheeper']);
+/** Settings that this file reads, sets for services, or tells other commands. */
+const settingsReadHere = [
+  ...['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'SIGNING_KEY', 'MAIL_URL', 'MAIL_FOLDER', 'PORT', 'HEALTH_PORT', 'HOST', 'CHEEPER_URL'],
+  ...['NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS'],
+];
+
 /**
  * @typedef {import('./stack/stack.mjs').ServerName} ServerName
  * @typedef {Partial<Record<ServerName, string>>} Urls
@@ -87,43 +109,60 @@ const commands = {
 /** @returns {Promise<number>} */
 async function start() {
   const { port, host, dataDir, urls } = settings();
-  const { inUrl } = reachable(host, await addressesOfLocalhost());
+  const localhost = await addressesOfLocalhost();
+  const { inUrl } = reachable(host, localhost);
   const address = `http://${inUrl}:${port}/graphql`;
   await claim(dataDir, address);
-  rmSync(whereFile(dataDir), { force: true }); // that of the last start
-  await expectOpen(host, port);
+  forgetWhere(dataDir);
+  await expectOpen(host, port, localhost);
 
   const ours = serverNames.filter((name) => urls[name] === undefined);
   const node = await prepare(ours);
   const { env, health, failed } = await startSystem({ node, dataDir, host, port, urls });
-  const where = Object.fromEntries(Object.entries(env).filter(([name]) => whereNames.includes(name)));
-  writeFileSync(whereFile(dataDir), JSON.stringify(where), { mode: 0o600 });
+  tellWhere(dataDir, env);
   say(
     'Cheeper is ready.',
     `  GraphQL    ${address}`,
     `  WebSocket  ws://${inUrl}:${port}/graphql`,
     `  IDE        http://${inUrl}:${port}/`,
     ...services.map((name) => `  health     ${health[name]}/readyz (${name})`),
-    // Those that were given may hold a password; ours have none.
-    ...ours.map((name) => `  ${name.padEnd(9)}  ${{ mysql: env.MYSQL_URL, nats: env.NATS_URL, redis: env.REDIS_URL }[name]}`),
-    // A mail server's URL may hold a password too.
+    // Without their passwords. Those that were given are not shown, nor is the mail server.
+    ...ours.map((name) => `  ${name.padEnd(9)}  ${new URL({ mysql: env.MYSQL_URL, nats: env.NATS_URL, redis: env.REDIS_URL }[name]).host}`),
+    `  passwords  ${whereFile(dataDir, 'env')}, for node --env-file`,
     `  mail       ${given('MAIL_URL') ? 'to the server in MAIL_URL' : `one file each in ${env.MAIL_FOLDER}`}`,
     `  data       ${dataDir}, logs in ${join(dataDir, 'logs')}`,
+    ...(isLoopback(host) ? ['  open to    this machine only; HOST=0.0.0.0 npm start opens it to others'] : []),
   );
 
   return failed;
 }
 
-/** @param {string} host @param {number} port */
-async function expectOpen(host, port) {
+/** @param {string} host as it was given, or found */
+const isLoopback = (host) => host === '::1' || host === 'localhost' || (isIPv4(host) && host.startsWith('127.'));
+
+/** @param {string} host @param {number} port @param {string[]} localhost its addresses */
+async function expectOpen(host, port, localhost) {
   const isAny = reachable(host, []).host !== host;
   // Somebody who listens at one address only would get what is meant for us, where we listen at all.
-  const error = (await becomesFree(port, host)) ?? (isAny ? await becomesFree(port) : undefined);
+  const error =
+    (await becomesFree(port, host)) ?? (isAny ? await becomesFree(port) : undefined) ?? (await takenAtLocalhost(host, port, localhost));
   if (error === undefined) return;
   const { code } = error;
   if (code === 'EADDRINUSE') throw new Failure(`Port ${port} is taken. Another one can be given in PORT.`);
   if (code === 'EACCES') throw new Failure(`Port ${port} may not be opened by this user. Another one can be given in PORT.`);
   throw new Failure(`HOST is ${host}, which is no address of this machine (${code}).`);
+}
+
+/**
+ * We are shown as `localhost`, which most clients try at ::1 first: somebody who listens there would get what is meant for us.
+ *
+ * @param {string} host @param {number} port @param {string[]} localhost
+ */
+async function takenAtLocalhost(host, port, localhost) {
+  if (reachable(host, localhost).inUrl !== 'localhost' || !localhost.includes('::1')) return undefined;
+  const error = await becomesFree(port, '::1');
+
+  return error?.code === 'EADDRINUSE' ? error : undefined;
 }
 
 async function test() {
@@ -168,7 +207,7 @@ async function jest(args, env) {
     curl: 'curl',
     nginx: 'nginx',
     openssl: 'openssl',
-    ...(env['CHEEPER_TESTS'] === 'deep' && isRoot && { debootstrap: 'debootstrap' }),
+    ...(env['CHEEPER_TESTS'] === 'deep' && { chromium: 'chromium', ...(isRoot && { debootstrap: 'debootstrap' }) }),
   };
   const node = await prepare(serverNames, { clocks: true, tools });
   const all = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...args];
@@ -274,7 +313,7 @@ async function whereItIs([name, action]) {
     throw new Failure(`Cheeper is not running on ${dataDir}: npm start starts it, and MYSQL_URL names another.`);
   }
   await claim(dataDir, `for the command cheeper ${name}`);
-  rmSync(whereFile(dataDir), { force: true }); // that of the last start
+  forgetWhere(dataDir);
   await prepare(serverNames.filter((server) => urls[server] === undefined));
   complain('Cheeper is not running: its servers are started for this command.');
 
@@ -287,9 +326,9 @@ async function whereItIs([name, action]) {
 // ---- A system: servers, migrations, services
 
 /**
- * @param {{ node: string, dataDir: string, host: string, port: number, urls: Urls }} options
+ * @param {{ node: string, dataDir: string, host: string, port: number, urls: Urls, asRoot?: boolean }} options
  */
-async function startSystem({ node, dataDir, host, port, urls }) {
+async function startSystem({ node, dataDir, host, port, urls, asRoot = false }) {
   /** @type {(error: Error) => void} */
   let fail = () => {};
   /** @type {Promise<never>} */
@@ -299,10 +338,13 @@ async function startSystem({ node, dataDir, host, port, urls }) {
   failed.catch(() => {}); // it is looked at in due course
 
   const own = { SIGNING_KEY: signingKey(dataDir), MAIL_FOLDER: process.env['MAIL_FOLDER'] || join(dataDir, 'mail') };
-  const env = { ...process.env, ...(await serverUrls(dataDir, urls, fail)), ...own };
+  const env = { ...process.env, ...(await serverUrls(dataDir, urls, fail, asRoot)), ...own };
   const typescript = ['--import', '@swc-node/register/esm-register'];
   const logFile = (/** @type {string} */ name) => join(dataDir, 'logs', `${name}.log`);
-  mkdirSync(join(dataDir, 'logs'), { recursive: true });
+  for (const folder of ['logs', 'mail'].map((name) => join(dataDir, name))) {
+    mkdirSync(folder, { recursive: true });
+    chmodSync(folder, 0o700);
+  }
 
   await must('migrations', node, [...typescript, 'write-side/migrate.ts'], { cwd: root, env, logFile: logFile('migrations') });
 
@@ -311,12 +353,11 @@ async function startSystem({ node, dataDir, host, port, urls }) {
   const health = {};
   const startService = async (/** @type {string} */ name) => {
     const healthPort = name === 'gateway' ? port : await freePort();
-    const ports = name === 'gateway' ? { HOST: host, PORT: String(port) } : { HEALTH_PORT: String(healthPort) };
-    // All but the gateway listen at every address.
-    const at = reachable(name === 'gateway' ? host : '0.0.0.0', localhost);
+    const ports = name === 'gateway' ? { PORT: String(port) } : { HEALTH_PORT: String(healthPort) };
+    const at = reachable(host, localhost);
     health[name] = `http://${at.inUrl}:${healthPort}`;
     const begin = () =>
-      launch(name, node, [...typescript, `${name}/main.ts`], { cwd: root, env: { ...env, ...ports }, logFile: logFile(name) });
+      launch(name, node, [...typescript, `${name}/main.ts`], { cwd: root, env: { ...env, HOST: host, ...ports }, logFile: logFile(name) });
     const lastLines = (/** @type {Child} */ service) => `The last lines of ${logFile(name)}:\n${service.tail()}`;
     let service = begin();
     const startedOnce = ready(service, at.host, healthPort);
@@ -350,16 +391,17 @@ async function startSystem({ node, dataDir, host, port, urls }) {
  * @param {string} dataDir
  * @param {Urls} urls
  * @param {(error: Error) => void} giveUp
+ * @param {boolean} [asRoot] MySQL's: for those who make databases with names of their own
  */
-async function serverUrls(dataDir, urls, giveUp) {
+async function serverUrls(dataDir, urls, giveUp, asRoot = false) {
   const servers = serverNames.filter((name) => urls[name] === undefined);
   const stack = await startStack({ dataDir, servers, keepRunning: { report: (line) => say(line), giveUp } });
 
   return {
-    MYSQL_URL: urls.mysql ?? `${stack.mysqlUrl}/cheeper`,
-    ...(urls.mysql === undefined && { MYSQL_PASSWORD: '' }), // ours has none
+    MYSQL_URL: urls.mysql ?? `${asRoot ? stack.mysqlUrl : stack.serviceMysqlUrl}/cheeper`,
     NATS_URL: urls.nats ?? stack.natsUrl,
     REDIS_URL: urls.redis ?? stack.redisUrl,
+    ...credentialsOfGiven(serverNames, servers, process.env),
   };
 }
 
@@ -369,7 +411,7 @@ async function startThrowAway(node) {
   throwAway.push(dataDir);
   const port = await freePort();
   say('Starting a throw-away system …');
-  const { env, failed } = await startSystem({ node, dataDir, host: '127.0.0.1', port, urls: {} });
+  const { env, failed } = await startSystem({ node, dataDir, host: '127.0.0.1', port, urls: {}, asRoot: true });
 
   return { env: { ...env, CHEEPER_URL: `http://127.0.0.1:${port}` }, failed };
 }
@@ -421,7 +463,7 @@ function settings() {
   const text = given('PORT') ?? '4000';
   const port = /^\d+$/.test(text) ? Number(text) : 0;
   if (port < 1 || port > 65535) throw new Failure(`PORT must be a number from 1 to 65535, not ${JSON.stringify(text)}.`);
-  const host = withoutBrackets(given('HOST') ?? '0.0.0.0');
+  const host = withoutBrackets(given('HOST') ?? '127.0.0.1');
   if (!isIP(host) && /[\s:/[\]]/.test(host))
     throw new Failure(`HOST must be an address or a name, without a port, not ${JSON.stringify(host)}.`);
   url('MAIL_URL', /^smtps?:\/\/[^/\s]+\S*$/, 'smtp://user:password@host:587');
@@ -453,11 +495,14 @@ const given = (name) => process.env[name]?.trim() || undefined;
 function url(name, shape, example) {
   const value = given(name);
   if (value === undefined) return undefined;
-  const wellFormed = shape.test(value) && value.split(',').every((one) => isDecodable(one.includes('://') ? one : `nats://${one}`));
+  const wellFormed = shape.test(value) && separated(value).every((one) => isDecodable(one.includes('://') ? one : `nats://${one}`));
   if (!wellFormed) throw new Failure(`${name} must look like ${example}; a %, / or # in a password is written %25, %2F or %23.`);
 
   return value;
 }
+
+/** A comma is part of MySQL's or Redis's password, and separates several URLs of NATS or of gateways. @param {string} value */
+const separated = (value) => (/^(nats|tls|https?):/.test(value) ? value.split(',') : [value]);
 
 /** @param {string} text */
 function isDecodable(text) {
@@ -501,10 +546,33 @@ async function claim(dataDir, address) {
 }
 
 /** Settings by which others find the system that runs on a data folder. */
-const whereNames = ['MYSQL_URL', 'MYSQL_PASSWORD', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS'];
+const whereNames = [
+  ...['MYSQL_URL', 'NATS_URL', 'REDIS_URL', 'NAMESPACE', 'LANES', 'SHARDS', 'HOT_FOLLOWERS', 'NATS_CREDS_FILE', 'NATS_NKEY_FILE'],
+  ...['MYSQL', 'NATS', 'REDIS'].flatMap((name) => [`${name}_PASSWORD`, `${name}_PASSWORD_FILE`]),
+  ...['', 'MYSQL_', 'NATS_', 'REDIS_'].flatMap((name) => ['CA', 'CERT', 'KEY'].map((file) => `${name}TLS_${file}_FILE`)),
+];
 
-/** For its owner alone: URLs that were given may hold a password. @param {string} dataDir */
-const whereFile = (dataDir) => join(dataDir, 'where.json');
+/** As JSON for `npm run cheeper`, as `env` for people. @param {string} dataDir @param {'json' | 'env'} form */
+const whereFile = (dataDir, form = 'json') => join(dataDir, `where.${form}`);
+
+/** What was told by the last start. @param {string} dataDir */
+function forgetWhere(dataDir) {
+  for (const form of /** @type {const} */ (['json', 'env'])) rmSync(whereFile(dataDir, form), { force: true });
+}
+
+/**
+ * For our own user alone: there are passwords in it.
+ *
+ * @param {string} dataDir
+ * @param {NodeJS.ProcessEnv} env
+ */
+function tellWhere(dataDir, env) {
+  /** @type {[string, string][]} */
+  const where = whereNames.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
+  const options = /** @type {const} */ ({ mode: 0o600, flag: 'wx' });
+  writeFileSync(whereFile(dataDir, 'env'), where.map(([name, value]) => lineForEnvFile(name, value)).join(''), options);
+  writeFileSync(whereFile(dataDir), JSON.stringify(Object.fromEntries(where)), options);
+}
 
 /** Not asked of the lock: who tries it has it for a moment, and a start would find it taken. @param {string} dataDir */
 function runsOn(dataDir) {
@@ -604,6 +672,7 @@ async function main() {
         `${JSON.stringify(root)}: what loads TypeScript can't do so from a folder with %, #, ?, \\ or a line end in its path.`,
       );
     process.env['TMPDIR'] = temporaryRoot();
+    if (commandsWithSettings.has(process.argv[2] ?? '')) readFilesOf(settingsReadHere, process.env);
     end(await command());
   } catch (error) {
     if (!isStopping()) complain(told(error));

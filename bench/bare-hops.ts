@@ -7,6 +7,7 @@ import { jetstream, jetstreamManager, StorageType } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import mysql from 'mysql2/promise';
+import { natsServers } from '../shared/config.js';
 import { required } from './figures.js';
 
 export interface BareHops {
@@ -20,7 +21,7 @@ export interface BareHops {
 
 export async function bareHops(): Promise<BareHops> {
   const url = required('CHEEPER_URL');
-  const nats = await connect({ servers: required('NATS_URL') });
+  const nats = await connect(natsServers(required('NATS_URL')));
   const streams = await jetstreamManager(nats);
   const stream = `bench_${randomUUID().slice(0, 8)}`;
   await streams.streams.add({ name: stream, subjects: [stream], storage: StorageType.File });

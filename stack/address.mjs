@@ -14,7 +14,7 @@ import { isIP, isIPv4 } from 'node:net';
 export function reachable(host, localhost) {
   const bare = withoutBrackets(host);
   const any = anyAddress(bare);
-  if (any === undefined) return { host: bare, inUrl: inUrl(bare) };
+  if (any === undefined) return { host: bare, inUrl: bare === '127.0.0.1' && localhost.includes(bare) ? 'localhost' : inUrl(bare) };
 
   // Who listens on all addresses is reached by this machine's own, and by its name where that leads to one that is listened on.
   const isNamed = localhost.some((address) => any === '::' || isIPv4(address));

@@ -30,6 +30,7 @@ const capturedBytes = 1024 * 1024;
  * @property {boolean} [terminal] it gets our own input and output instead
  * @property {number} [file] an open file that it gets as its descriptor 4
  * @property {NodeJS.Signals} [stopSignal] what asks it to stop; TERM
+ * @property {{ uid: number, gid: number }} [user] as whom it runs; only root can say so
  */
 
 /** The guard is nobody's child, lest what it guards should wonder about a child that it doesn't know. */
@@ -68,6 +69,7 @@ export class Child {
     if (log !== undefined) this.#logStart = fstatSync(log).size;
     const output = options.terminal ? 'inherit' : (log ?? 'pipe');
     const child = spawn('/bin/sh', ['-c', guarded, program, ...args], {
+      ...options.user,
       cwd: options.cwd,
       env: options.env,
       detached: true,
@@ -215,7 +217,7 @@ function openLog(file) {
   logs.add(file);
   boundLogs();
 
-  return openSync(file, 'a');
+  return openSync(file, 'a', 0o600);
 }
 
 /** The writers append, so a file may be emptied under them. What was in it is kept once, beside it. */

@@ -8,6 +8,7 @@ import { mkdirSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { Failure } from './tell.mjs';
+import { letThrough, serverUser } from './users.mjs';
 
 /** MySQL and MariaDB have room for 512 bytes in the path of a file, and a file of theirs takes up to 100. */
 const MAX_FOLDER_BYTES = 400;
@@ -35,12 +36,14 @@ export function dataFolder(setting, path) {
  * With those above it. Node's own `recursive` goes round for ever where the system makes no folders, as in /proc.
  *
  * @param {string} path
+ * @param {number} [mode]
  */
-function makeFolder(path) {
+function makeFolder(path, mode = 0o700) {
   if (isFolder(path)) return;
-  if (dirname(path) !== path) makeFolder(dirname(path));
+  // Servers that root starts are another user's, and must get through.
+  if (dirname(path) !== path) makeFolder(dirname(path), process.getuid?.() === 0 ? 0o711 : 0o700);
   try {
-    mkdirSync(path, { mode: 0o700 });
+    mkdirSync(path, { mode });
   } catch (error) {
     if (!isFolder(path)) throw error; // somebody else may have made it meanwhile
   }
@@ -54,9 +57,12 @@ const isFolder = (path) => statSync(path, { throwIfNoEntry: false })?.isDirector
  */
 export async function temporaryFolder() {
   removeAbandonedFolders();
-  const prefix = join(temporaryRoot(), `cheeper-${process.pid}-`);
+  const folder = join(temporaryRoot(), `cheeper-${process.pid}-${randomBytes(3).toString('hex')}`);
+  const path = dataFolder('TMPDIR', folder);
+  const user = serverUser(path);
+  if (user !== undefined) letThrough(user, path); // data folders of servers may come into it
 
-  return dataFolder('TMPDIR', `${prefix}${randomBytes(3).toString('hex')}`);
+  return path;
 }
 
 /** The true path of the folder for temporary things: TMPDIR, where it is given. */

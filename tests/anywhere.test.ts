@@ -29,6 +29,7 @@ import { reachable } from '../stack/address.mjs';
 import { dataFolder } from '../stack/folders.mjs';
 import { startStack, temporaryFolder } from '../stack/stack.mjs';
 import { AuthorDocument } from '../client/operations.js';
+import { natsServers } from '../shared/config.js';
 import { cheeper, startSystem } from './system.js';
 
 let folder: string;
@@ -52,7 +53,7 @@ describe('the servers', () => {
       const sql = await mysql.createConnection(stack.mysqlUrl);
       const [[row]] = await sql.query<mysql.RowDataPacket[]>('SELECT @@tmpdir AS tmpdir');
       await sql.end();
-      expect(row).toEqual({ tmpdir: '..' });
+      expect(row).toEqual({ tmpdir: '.tmp' });
     } finally {
       await stack.stop();
     }
@@ -61,7 +62,7 @@ describe('the servers', () => {
   it('and the services find them at an IPv6 address', async () => {
     const dataDir = dataFolder('CHEEPER_DATA', join(folder, 'ipv6'));
     const stack = await startStack({ dataDir, host: '::1' });
-    expect(stack.mysqlUrl).toMatch(/^mysql:\/\/root@\[::1\]:\d+$/);
+    expect(stack.mysqlUrl).toMatch(/^mysql:\/\/root:\w+@\[::1\]:\d+$/);
     const { mysqlUrl, natsUrl, redisUrl } = stack;
     const system = await startSystem({ servers: { mysqlUrl, natsUrl, redisUrl } });
     try {
@@ -101,6 +102,8 @@ describe('a service that listens on', () => {
     ['0.0.0.0', ['::1', '127.0.0.1'], '127.0.0.1', 'localhost'],
     ['0.0.0.0', ['::1'], '127.0.0.1', '127.0.0.1'],
     ['0.0.0.0', [], '127.0.0.1', '127.0.0.1'],
+    ['127.0.0.1', ['::1', '127.0.0.1'], '127.0.0.1', 'localhost'],
+    ['127.0.0.1', ['::1'], '127.0.0.1', '127.0.0.1'],
     ['::', ['::1'], '::1', 'localhost'],
     ['[::]', ['127.0.0.1'], '::1', 'localhost'],
     ['0:0:0:0:0:0:0:0', [], '::1', '[::1]'],
@@ -211,7 +214,7 @@ describe('data of a server that are damaged', () => {
     const keepRunning = { report: (line: string) => said.push(line), giveUp: (error: Error) => said.push(error.message) };
     const withJetstream = async (work: (connection: Awaited<ReturnType<typeof connect>>) => Promise<unknown>) => {
       const stack = await startStack({ dataDir, servers: ['nats'], keepRunning });
-      const connection = await connect({ servers: stack.natsUrl });
+      const connection = await connect(natsServers(stack.natsUrl));
       await work(connection);
       await connection.close();
       await stack.stop();

@@ -33,7 +33,7 @@ beforeAll(async () => {
   // Not an administrator, for whom a server makes exceptions.
   await admin.query(`CREATE USER ? IDENTIFIED BY ?`, [USER, PASSWORD]);
   await admin.query('GRANT ALL ON `t%`.* TO ?', [USER]);
-  serverUrl = stack.mysqlUrl.replace('root@', `${encodeURIComponent(USER)}:${encodeURIComponent(PASSWORD)}@`);
+  serverUrl = stack.mysqlUrl.replace(/root:\w+@/, `${encodeURIComponent(USER)}:${encodeURIComponent(PASSWORD)}@`);
 });
 afterAll(async () => {
   await admin?.end();

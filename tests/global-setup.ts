@@ -12,7 +12,9 @@ export default async function globalSetup() {
   const [stack, built] = await Promise.all([startStack({ dataDir }), build(dataDir)]);
 
   process.env['TEST_MYSQL_URL'] = stack.mysqlUrl; // names no database
-  delete process.env['MYSQL_PASSWORD']; // it would take the place of that of the URL
+  // They would take the place of what the URLs say.
+  for (const name of Object.keys(process.env))
+    if (/^(MYSQL|NATS|REDIS)_PASSWORD(_FILE)?$|_(CREDS|NKEY)_FILE$|TLS_\w+_FILE$/.test(name)) delete process.env[name];
   process.env['TEST_NATS_URL'] = stack.natsUrl;
   process.env['TEST_REDIS_URL'] = stack.redisUrl;
   process.env['TEST_BUILD'] = built;

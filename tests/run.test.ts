@@ -3,9 +3,9 @@
  *
  * Whatever a start has started carries the data folder in its command line or environment, so /proc tells what is left.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -38,6 +38,48 @@ describe('npm start', () => {
     expect(system.output).toContain(`http://localhost:${port}/graphql`);
     expect(system.output).toContain(`ws://localhost:${port}/graphql`);
     expect(names()).toEqual(['gateway', 'mysql', 'nats', 'read-side', 'redis', 'starter', 'write-side']);
+  });
+
+  it('tells the passwords of its servers to its own user alone: in two files, one of them for node --env-file', () => {
+    const where = JSON.parse(readFileSync(join(dataDir, 'where.json'), 'utf8')) as Record<string, string>;
+    const passwords = ['MYSQL_URL', 'NATS_URL', 'REDIS_URL'].map((name) => new URL(where[name]!).password);
+
+    for (const password of passwords) expect(password).toMatch(/^\w{32,}$/);
+    for (const name of ['where.json', 'where.env']) expect(statSync(join(dataDir, name)).mode & 0o777).toBe(0o600);
+    expect(statSync(dataDir).mode & 0o007).toBe(0);
+    const read = spawnSync(process.execPath, [`--env-file=${join(dataDir, 'where.env')}`, '-p', 'JSON.stringify(process.env)'], {
+      env: {},
+      encoding: 'utf8',
+    });
+    expect(JSON.parse(read.stdout)).toEqual(where);
+    const seenByAll = [system.output, ...processes().map(({ command }) => command)].join('\n');
+    for (const password of passwords) expect(seenByAll).not.toContain(password);
+    for (const log of readdirSync(join(dataDir, 'logs'))) {
+      const text = readFileSync(join(dataDir, 'logs', log), 'utf8');
+      for (const password of passwords) expect(text).not.toContain(password);
+      expect(statSync(join(dataDir, 'logs', log)).mode & 0o077).toBe(0);
+    }
+  });
+
+  it('runs its servers as another user when root starts it', () => {
+    const starter = statSync(`/proc/${pidOf('starter')}`).uid;
+    for (const name of ['mysql', 'nats', 'redis']) {
+      const { uid } = statSync(`/proc/${pidOf(name)}`);
+      expect(uid === 0 ? `${name} runs as root` : uid === starter).toBe(starter !== 0);
+    }
+  });
+
+  it('is joined by another write side and read side that are given the file with its passwords', async () => {
+    const command = (name: string) =>
+      `exec "${process.execPath}" --env-file="$CHEEPER_DATA/where.env" --import @swc-node/register/esm-register ${name}/main.ts`;
+    const ports = [await freePort(), await freePort()];
+    const others = ['write-side', 'read-side'].map((name, i) => start(command(name), { HEALTH_PORT: String(ports[i]) }));
+    for (const port of ports) {
+      await until('it to do its work', async () => (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null))?.ok ?? false);
+    }
+
+    for (const other of others) process.kill(other.pid, 'SIGTERM');
+    for (const other of others) expect(await other.exitCode).toBe(0);
   });
 
   it('says in a line that one is running, when started again on the same data', async () => {

@@ -213,7 +213,7 @@ export class Cluster {
           const proxy = await Proxy.start(stack.port(server));
           links.push({ name: `${label} to ${server}`, proxy });
           const url = `${server.toUpperCase()}_URL` as 'MYSQL_URL' | 'NATS_URL' | 'REDIS_URL';
-          urls[url] = own[url].replace(`:${stack.port(server)}`, `:${proxy.port}`);
+          urls[url] = own[url].replace(new RegExp(`:${stack.port(server)}(?=/|$)`), `:${proxy.port}`);
         }
         const ports = name === 'gateway' ? { PORT: String(port), HOST: '127.0.0.1' } : { HEALTH_PORT: String(port) };
         const settings = { SIGNING_KEY, ACCESS_TOKEN_HOURS, MAIL_FOLDER: mailFolder, NAMESPACE: namespace, ...urls, ...ports, ...env };
