@@ -1,7 +1,9 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, hostOf, natsServers, readConfig, settings } from './config.js';
+import { takeFiles } from './server-url.js';
 
 type Name = keyof typeof settings;
 
@@ -33,6 +35,9 @@ describe('settings', () => {
       NAMESPACE: 'cheeper',
       PORT: 4_000,
       HOST: '0.0.0.0',
+      INTROSPECTION: true,
+      IDE: true,
+      BATCHES: true,
       HEALTH_PORT: 4_001,
       CHEEPER_URL: ['http://localhost:4000'],
       GATEWAY_PROCESSES: Math.max(1, Math.floor(availableParallelism() / 4)),
@@ -47,8 +52,10 @@ describe('settings', () => {
       MAIL_FOLDER: join(tmpdir(), 'cheeper-mail'),
       MAIL_FROM: 'Cheeper <cheeper@localhost>',
       TRUST_PROXY: false,
+      RATE_LIMITS: 'remote',
       PUBLIC_ORIGINS: [],
       ALLOWED_ORIGINS: [],
+      TRUSTED_DOCUMENTS: 'off',
     });
     const said = readConfig(['PORT', 'ALLOWED_ORIGINS'], { PORT: '80', ALLOWED_ORIGINS: ' https://a.example, http://b.example:8080 ,' });
     expect(said).toEqual({ PORT: 80, ALLOWED_ORIGINS: ['https://a.example', 'http://b.example:8080'] });
@@ -93,7 +100,8 @@ describe('settings', () => {
       LOG_LEVEL: 'warn',
       SIGNING_KEY: GOOD.SIGNING_KEY,
     });
-    expect(readConfig(['MAIL_FOLDER'], { MAIL_FOLDER: '/a folder ' })).toEqual({ MAIL_FOLDER: '/a folder ' });
+    const folders = { MAIL_FOLDER: '/a folder ', TRUSTED_DOCUMENTS_FOLDER: '/another ' };
+    expect(readConfig(['MAIL_FOLDER', 'TRUSTED_DOCUMENTS_FOLDER'], folders)).toEqual(folders);
   });
 
   it.each([
@@ -164,6 +172,9 @@ describe('settings', () => {
     ['REDIS_URL', 'redis://localhost/cheeper'],
     ['HOST', 'localhost:4000'],
     ['HOST', 'http://localhost'],
+    ['INTROSPECTION', 'yes'],
+    ['IDE', 'true'],
+    ['BATCHES', '1'],
     ['MYSQL_URL', 'mysql://cheeper:a/b@localhost:3306/cheeper'],
     ['MYSQL_URL', 'mysql://cheeper:a#b@localhost:3306/cheeper'],
     ['MYSQL_URL', 'mysql://cheeper:100%@localhost:3306/cheeper'],
@@ -189,6 +200,8 @@ describe('settings', () => {
     ['PUBLIC_ORIGINS', 'a.example'],
     ['PUBLIC_ORIGINS', 'capacitor://localhost'],
     ['PUBLIC_ORIGINS', 'https://a.example?x'],
+    ['RATE_LIMITS', 'off'],
+    ['RATE_LIMITS', 'ON'],
     ['TRUST_PROXY', 'yes'],
     ['TRUST_PROXY', '1'],
     ['TRUST_PROXY', ','],
@@ -221,5 +234,132 @@ describe('settings', () => {
     for (const name of Object.keys(wrong)) expect(line).toContain(name);
     expect(line).not.toMatch(/se.?cret/);
     expect(line).toContain('host');
+  });
+});
+
+describe('settings in files', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cheeper-settings-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const file = (name: string, content: string) => {
+    const path = join(folder, name);
+    writeFileSync(path, content);
+
+    return path;
+  };
+
+  it('are read from them, every setting alike, without the end of the last line', () => {
+    const env = {
+      SIGNING_KEY_FILE: file('key', `${GOOD.SIGNING_KEY}\n`),
+      MYSQL_URL_FILE: file('url', `${GOOD.MYSQL_URL}\r\n`),
+      MAIL_URL_FILE: file('mail', 'smtp://me:a%2Fsecret@mail.example'),
+      LANES_FILE: file('lanes', '32\n'),
+    };
+    expect(readConfig(['SIGNING_KEY', 'MYSQL_URL', 'MAIL_URL', 'LANES'], env)).toEqual({
+      SIGNING_KEY: GOOD.SIGNING_KEY,
+      MYSQL_URL: GOOD.MYSQL_URL,
+      MAIL_URL: 'smtp://me:a%2Fsecret@mail.example',
+      LANES: 32,
+    });
+  });
+
+  it('that are empty are not set, as empty variables are not', () => {
+    const empty = file('empty', '\n');
+    expect(readConfig(['MAIL_URL'], { MAIL_URL_FILE: empty })).toEqual({});
+    expect(complaint(['SIGNING_KEY'], { SIGNING_KEY_FILE: empty })).toBe('Settings: SIGNING_KEY is missing');
+  });
+
+  it('cannot be given in a variable too, must be readable, and are not repeated when they are wrong', () => {
+    const secret = file('secret', 'a short secret');
+    const nowhere = join(folder, 'nowhere');
+    expect(complaint(['SIGNING_KEY'], { SIGNING_KEY: GOOD.SIGNING_KEY, SIGNING_KEY_FILE: secret })).toBe(
+      'Settings: SIGNING_KEY_FILE: SIGNING_KEY is given too, and must not be',
+    );
+    expect(complaint(['SIGNING_KEY'], { SIGNING_KEY_FILE: nowhere })).toBe(
+      `Settings: SIGNING_KEY_FILE: ${nowhere} cannot be read (ENOENT)`,
+    );
+    expect(complaint(['SIGNING_KEY'], { SIGNING_KEY_FILE: folder })).toContain('cannot be read (EISDIR)');
+    expect(complaint(['SIGNING_KEY'], { SIGNING_KEY_FILE: secret })).not.toContain('a short secret');
+    const both = { NATS_URL: 'nats://me@a', NATS_PASSWORD: 'x', NATS_PASSWORD_FILE: secret };
+    expect(complaint(['NATS_URL'], both)).toContain('NATS_PASSWORD and NATS_PASSWORD_FILE are both given');
+    expect(complaint(['REDIS_URL'], { REDIS_URL: GOOD.REDIS_URL, REDIS_PASSWORD_FILE: file('none', '') })).toMatch(/none is empty$/);
+  });
+
+  it('hold passwords of the servers, which stay there until they are needed', () => {
+    const password = file('password', 'a/b#c%d@e:f?g h\n');
+    const env = {
+      MYSQL_URL: 'mysql://me@a/cheeper?ssl={}',
+      NATS_URL: 'nats://me@a:4222,nats://b:4222',
+      REDIS_URL: 'redis://a:6379/1',
+      ...{ MYSQL_PASSWORD_FILE: password, NATS_PASSWORD_FILE: password, REDIS_PASSWORD_FILE: password },
+    };
+    const config = readConfig(['MYSQL_URL', 'NATS_URL', 'REDIS_URL'], env);
+    for (const [name, url] of Object.entries(config)) {
+      expect(decodeURIComponent(url)).not.toContain('a/b#c');
+      const taken = takeFiles(url);
+      expect(taken.files).toEqual({ password });
+      expect(decodeURIComponent(taken.url)).toBe(decodeURIComponent(env[name as keyof typeof env]));
+    }
+    expect(natsServers(config.NATS_URL)).toEqual({ servers: ['a:4222', 'b:4222'], token: 'me' });
+  });
+
+  it('may be beside a comma in the URL of MySQL or Redis, which has no list of servers', () => {
+    const password = file('another', 'x\n');
+    const MYSQL_URL = 'mysql://me:a,secret@a/cheeper?ssl={"rejectUnauthorized":true,"verifyIdentity":false}';
+    const REDIS_URL = 'redis://me:a,secret@a';
+    const inFiles = readConfig(['MYSQL_URL', 'REDIS_URL'], {
+      MYSQL_URL,
+      REDIS_URL,
+      MYSQL_PASSWORD_FILE: password,
+      REDIS_PASSWORD_FILE: password,
+    });
+    expect(decodeURIComponent(takeFiles(inFiles.MYSQL_URL).url)).toBe(MYSQL_URL);
+    expect(takeFiles(inFiles.REDIS_URL)).toEqual({ url: REDIS_URL, files: { password } });
+    const given = readConfig(['MYSQL_URL', 'REDIS_URL'], { MYSQL_URL, REDIS_URL, MYSQL_PASSWORD: 'x,y', REDIS_PASSWORD: 'x,y' });
+    for (const url of Object.values(given)) expect(decodeURIComponent(new URL(url).password)).toBe('x,y');
+  });
+
+  it('take a password of NATS or Redis as it is', () => {
+    const password = 'a/b#c%d@e:f?g h%25é,';
+    const { NATS_URL, REDIS_URL } = readConfig(['NATS_URL', 'REDIS_URL'], {
+      NATS_URL: 'tls://me@a:4222,b',
+      NATS_PASSWORD: password,
+      REDIS_URL: 'rediss://me@a',
+      REDIS_PASSWORD: password,
+    });
+    expect(natsServers(NATS_URL)).toEqual({ servers: ['a:4222', 'b'], user: 'me', pass: password });
+    expect(decodeURIComponent(new URL(REDIS_URL).password)).toBe(password);
+    expect(complaint(['NATS_URL'], { NATS_URL: 'nats://a', NATS_PASSWORD: 'x' })).toContain('NATS_PASSWORD needs a user in NATS_URL');
+  });
+
+  it('for TLS hold certificates, or are named in one line', () => {
+    const nonsense = file('nonsense.pem', 'nonsense');
+    const nowhere = join(folder, 'nowhere.pem');
+    const NATS_URL = 'tls://a:4222';
+    expect(complaint(['NATS_URL'], { NATS_URL, TLS_CA_FILE: nonsense })).toBe(
+      `Settings: for NATS_URL: ${nonsense} has no certificate in PEM form`,
+    );
+    expect(complaint(['NATS_URL'], { NATS_URL, NATS_TLS_CA_FILE: nowhere, TLS_CA_FILE: nonsense })).toBe(
+      `Settings: for NATS_URL: ${nowhere} cannot be read (ENOENT)`,
+    );
+    expect(complaint(['NATS_URL'], { NATS_URL, TLS_KEY_FILE: nonsense })).toContain(
+      'TLS_CERT_FILE and TLS_KEY_FILE must be given together',
+    );
+    expect(readConfig(['NATS_URL'], { NATS_URL, REDIS_TLS_CA_FILE: nonsense })).toEqual({ NATS_URL });
+  });
+
+  it('say in one way who asks NATS', () => {
+    const [creds, nkey] = [file('creds', 'nonsense'), file('nkey', 'nonsense')];
+    const NATS_URL = 'nats://a:4222';
+    expect(complaint(['NATS_URL'], { NATS_URL, NATS_CREDS_FILE: creds })).toMatch(/creds has no credentials of a user/);
+    expect(complaint(['NATS_URL'], { NATS_URL, NATS_NKEY_FILE: nkey })).toMatch(/nkey has no seed of a user's NKey/);
+    const several: Record<string, string>[] = [
+      { NATS_URL, NATS_CREDS_FILE: creds, NATS_NKEY_FILE: nkey },
+      { NATS_URL: 'nats://me:secret@a', NATS_CREDS_FILE: creds },
+      { NATS_URL: 'nats://me@a', NATS_PASSWORD: 'x', NATS_NKEY_FILE: nkey },
+    ];
+    for (const wrong of several) expect(complaint(['NATS_URL'], wrong)).toContain('each say who asks');
   });
 });

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import proxyAddr from '@fastify/proxy-addr';
 import { z } from 'zod';
 import { originOf } from './origin.js';
+import { changeFirst, faultInFiles, readSecret, takeFiles, withFiles, type ServerFiles } from './server-url.js';
 
 /** A setting is missing or wrong. `message` is one line, fit to be the last thing that a process says. */
 export class ConfigError extends Error {
@@ -58,7 +59,7 @@ const withoutBrackets = (host: string) => host.replace(/^\[(.*)\]$/, '$1');
 
 /** What NATS_URL says, as NATS' client takes it, which looks for no user in a URL. `nats://TOKEN@host` is NATS' way to write a token. */
 export function natsServers(value: string): { servers: string[]; user?: string; pass?: string; token?: string } {
-  const urls = listOfUrls(value).map((one) => new URL(one));
+  const urls = listOfUrls(takeFiles(value).url).map((one) => new URL(one));
   const servers = urls.map(({ host }) => host);
   const known = urls.find(({ username }) => username !== '');
   if (!known) return { servers };
@@ -83,6 +84,8 @@ function isObjectInJson(text: string): boolean {
   }
 }
 
+/** Where it is. */
+const fileName = z.string().min(1).optional();
 const port = z.coerce.number().int().min(1).max(65_535);
 const count = (least: number, most: number, standard: number) => z.coerce.number().int().min(least).max(most).default(standard);
 
@@ -113,12 +116,19 @@ function areNetworks(list: string[]): boolean {
   }
 }
 
+const isOn = z.enum(['on', 'off']).transform((value) => value === 'on');
+/** Of those that may be left out: on, but off where NODE_ENV is production. */
+const OFF_IN_PRODUCTION: ReadonlySet<string> = new Set(['INTROSPECTION', 'IDE', 'BATCHES']);
+
 /** How many parts the commands are cut into. All services of a system must agree. */
 const LANES = count(1, 256, 16);
 /** How many parts each projection is cut into. All services of a system must agree. */
 const SHARDS = count(1, 256, 8);
 
-/** Every setting that exists, and its default. A service picks what it needs; all times are in milliseconds. */
+/**
+ * Every setting that exists, and its default. A service picks what it needs; all times are in milliseconds. Each can be given as the name of
+ * a file that holds it too: SIGNING_KEY_FILE, MYSQL_URL_FILE, …
+ */
 export const settings = {
   /** One server of a cluster, or several, separated by commas. */
   NATS_URL: urls(['nats:', 'tls:']),
@@ -132,8 +142,30 @@ export const settings = {
       (value) => URL.canParse(value) && new URL(value).searchParams.getAll('ssl').every(isObjectInJson),
       'must have a JSON object as its ssl, such as ?ssl={"rejectUnauthorized":true}',
     ),
-  /** Takes the place of the password in MYSQL_URL, as it is: for those who cannot encode it. */
+  /** Each takes the place of the password in the URL, as it is: for those who cannot encode it, or have it in a file. */
   MYSQL_PASSWORD: z.string().optional(),
+  NATS_PASSWORD: z.string().optional(),
+  REDIS_PASSWORD: z.string().optional(),
+  /** In the place of user and password: a file with a JWT and its seed, as `nsc` writes it; one with the seed of an NKey. */
+  NATS_CREDS_FILE: fileName,
+  NATS_NKEY_FILE: fileName,
+  /**
+   * Files in PEM form: the certificate of the CA (or several) that alone is trusted, and this process's own certificate, with its key.
+   * With any of them the server must use TLS, as with `tls://`, `rediss://` and `?ssl={}`. They are for all three servers, but those with
+   * a name in front are for that one.
+   */
+  TLS_CA_FILE: fileName,
+  TLS_CERT_FILE: fileName,
+  TLS_KEY_FILE: fileName,
+  MYSQL_TLS_CA_FILE: fileName,
+  MYSQL_TLS_CERT_FILE: fileName,
+  MYSQL_TLS_KEY_FILE: fileName,
+  NATS_TLS_CA_FILE: fileName,
+  NATS_TLS_CERT_FILE: fileName,
+  NATS_TLS_KEY_FILE: fileName,
+  REDIS_TLS_CA_FILE: fileName,
+  REDIS_TLS_CERT_FILE: fileName,
+  REDIS_TLS_KEY_FILE: fileName,
   REDIS_URL: url(['redis:', 'rediss:']).refine(
     (value) => URL.canParse(value) && /^\/?\d*$/.test(new URL(value).pathname),
     'must end with the number of a database, if with anything, as in redis://host:6379/1',
@@ -192,8 +224,26 @@ export const settings = {
    * does not forward what it was. Pages of these origins are the gateway's own.
    */
   PUBLIC_ORIGINS: origins(/^https?:/),
+  /**
+   * For whom rates are limited (gateway/rates.ts): `on` for everybody, `remote` for all but clients on this machine. Bounds of size, frames, waits
+   * and queues hold for everybody in both cases.
+   */
+  RATE_LIMITS: z.enum(['on', 'remote']).default(process.env.NODE_ENV === 'production' ? 'on' : 'remote'),
   /** Other origins whose pages may use the endpoint, separated by commas. They never get anything by cookie. */
   ALLOWED_ORIGINS: origins(/./),
+  /**
+   * Which documents the gateway executes: `off`, all; `log`, all, and it logs and counts those that are in no manifest; `enforce`, those in
+   * the manifests and no others. Documents can be asked for by id in any case.
+   */
+  TRUSTED_DOCUMENTS: z.enum(['off', 'log', 'enforce']).default('off'),
+  /** The folder of the manifests: all files in it whose names end in `.json`, read at the start. */
+  TRUSTED_DOCUMENTS_FOLDER: z.string().min(1).optional(),
+  /** Whether a client may ask what is in the schema, and is told in errors what it may have meant ("Did you mean …?"). */
+  INTROSPECTION: isOn,
+  /** Whether there is a page to try operations in, at `/` and at the path of operations. It needs INTROSPECTION to know the schema. */
+  IDE: isOn,
+  /** Whether one request may have several operations (an array of them). */
+  BATCHES: isOn,
   /** Where a gateway is, or several of one system, separated by commas: for the demo. */
   CHEEPER_URL: urls(['http:', 'https:']).transform(listOfUrls),
 };
@@ -204,37 +254,91 @@ type Settings = typeof settings;
  * The named settings out of `env`, parsed.
  * @throws ConfigError naming every setting that is missing or wrong, in one line
  */
-export function readConfig<K extends keyof Settings>(
-  names: readonly K[],
-  env: Record<string, string | undefined> = process.env,
-): { [P in K]: z.output<Settings[P]> } {
-  const faults: string[] = [];
+export function readConfig<K extends keyof Settings>(names: readonly K[], given: Env = process.env): { [P in K]: z.output<Settings[P]> } {
+  const { env, faults, unreadable } = withContents(names, given);
   const config: Record<string, unknown> = {};
-  for (const name of names) {
+  for (const name of names.filter((one) => !unreadable.has(one))) {
     // A value that was read from a file ends with the end of a line. The name of a folder may end with anything.
-    const text = name === 'MAIL_FOLDER' ? env[name] : env[name]?.trim();
+    const text = name.endsWith('_FOLDER') ? env[name] : env[name]?.trim();
     // An empty variable is how shells and compose files say "not set".
-    const value = text === '' ? undefined : text;
+    const value = text || (OFF_IN_PRODUCTION.has(name) ? (env.NODE_ENV === 'production' ? 'off' : 'on') : undefined);
     const parsed = settings[name].safeParse(value);
     if (parsed.success) config[name] = parsed.data;
     else faults.push(value === undefined ? `${name} is missing` : `${name} ${describe(name, parsed.error.issues[0]!, value)}`);
   }
+  for (const server of SERVERS) {
+    const url = config[`${server}_URL`];
+    if (typeof url !== 'string') continue;
+    const { url: whole, faults: more } = withCredentials(server, url, env);
+    config[`${server}_URL`] = whole;
+    faults.push(...more);
+  }
   if (faults.length > 0) throw new ConfigError(`Settings: ${faults.join('; ')}`);
-  if (typeof config.MYSQL_URL === 'string' && env.MYSQL_PASSWORD) config.MYSQL_URL = withPassword(config.MYSQL_URL, env.MYSQL_PASSWORD);
 
   return config as { [P in K]: z.output<Settings[P]> };
 }
 
-function withPassword(mysqlUrl: string, password: string): string {
-  const address = new URL(mysqlUrl);
-  address.password = encodeURIComponent(password);
+type Env = Record<string, string | undefined>;
 
-  return address.href;
+/** The environment, with what the files of these settings hold in their places. */
+function withContents(names: readonly string[], given: Env): { env: Env; faults: string[]; unreadable: Set<string> } {
+  const env = { ...given };
+  const faults: string[] = [];
+  const unreadable = new Set<string>();
+  for (const name of names) {
+    const file = given[`${name}_FILE`];
+    if (!file) continue;
+    try {
+      if (given[name]) throw new Error(`${name} is given too, and must not be`);
+      env[name] = readSecret(file);
+    } catch (error) {
+      faults.push(`${name}_FILE: ${(error as Error).message}`);
+      unreadable.add(name);
+    }
+  }
+
+  return { env, faults, unreadable };
 }
+
+const SERVERS = ['MYSQL', 'NATS', 'REDIS'] as const;
+
+/** The URL with the password, or the names of the files that hold it, and of those for TLS. */
+function withCredentials(server: (typeof SERVERS)[number], url: string, env: Env): { url: string; faults: string[] } {
+  const given = (name: string) => env[name] || undefined;
+  const tls = (name: string) => given(`${server}_TLS_${name}_FILE`) ?? given(`TLS_${name}_FILE`);
+  const files: Record<keyof ServerFiles, string | undefined> = {
+    password: given(`${server}_PASSWORD_FILE`),
+    creds: server === 'NATS' ? given('NATS_CREDS_FILE') : undefined,
+    nkey: server === 'NATS' ? given('NATS_NKEY_FILE') : undefined,
+    tlsCa: tls('CA'),
+    tlsCert: tls('CERT'),
+    tlsKey: tls('KEY'),
+  };
+  const password = given(`${server}_PASSWORD`);
+  const faults: string[] = [];
+  if (password && files.password) faults.push(`${server}_PASSWORD and ${server}_PASSWORD_FILE are both given, and must not be`);
+  if (!files.tlsCert !== !files.tlsKey) faults.push(`TLS_CERT_FILE and TLS_KEY_FILE must be given together (for ${server}_URL)`);
+  if (server === 'NATS') {
+    const { user, token } = natsServers(url);
+    const asks = [password ?? files.password, files.creds, files.nkey].filter(Boolean);
+    if (asks.length > 1 || (asks.length === 1 && !password && !files.password && (user ?? token))) {
+      faults.push('a user in NATS_URL, NATS_CREDS_FILE and NATS_NKEY_FILE each say who asks, and one of them must be given');
+    } else if ((password ?? files.password) && !(user ?? token)) faults.push('NATS_PASSWORD needs a user in NATS_URL');
+  }
+  const fault = faults.length === 0 ? faultInFiles(files) : null;
+  if (fault) faults.push(`for ${server}_URL: ${fault}`);
+
+  return { url: withFiles(password ? withPassword(url, password) : url, files), faults };
+}
+
+const withPassword = (url: string, password: string): string =>
+  changeFirst(url, (first) => {
+    first.password = encodeURIComponent(password);
+  });
 
 function describe(name: string, issue: z.core.$ZodIssue, value: string): string {
   const said = issue.message.startsWith('must') ? issue.message : `is not right (${issue.message})`;
-  if (name === 'SIGNING_KEY') return said; // A secret is not repeated, however wrong it is; nor is one in a URL.
+  if (name === 'SIGNING_KEY' || name.endsWith('_PASSWORD')) return said; // A secret is not repeated, however wrong it is; nor is one in a URL.
 
   const shown = name.endsWith('_URL')
     ? value

@@ -1,5 +1,18 @@
 /** NATS and JetStream as we use them: a connection that never gives up, and streams that are what we asked for. */
-import { connect, nanos, RequestError, type NatsConnection, type ServerInfo } from '@nats-io/transport-node';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  AuthorizationError,
+  connect,
+  credsAuthenticator,
+  nanos,
+  nkeyAuthenticator,
+  RequestError,
+  usernamePasswordAuthenticator,
+  type Authenticator,
+  type NatsConnection,
+  type NodeConnectionOptions,
+  type ServerInfo,
+} from '@nats-io/transport-node';
 import {
   DiscardPolicy,
   jetstream,
@@ -13,8 +26,10 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { ConfigError, natsServers } from './config.js';
-import type { NatsNames } from './names.js';
+import { ConfigError, hostOf, natsServers } from './config.js';
+import type { Logger } from './log.js';
+import { natsNames, type NatsNames, type NatsUser } from './names.js';
+import { isOneOf, namesTlsFiles, readAgain, readCreds, readSecret, readSeed, takeFiles, tlsFault, type ServerFiles } from './server-url.js';
 
 export interface Nats {
   connection: NatsConnection;
@@ -43,26 +58,92 @@ const RECONNECT_MS = 250;
 const RECONNECT_JITTER_MS = 100;
 
 /**
+ * How to connect to what NATS_URL names: the servers, who asks, and TLS. Passwords, credentials and certificates in files are read again at
+ * each connect.
+ */
+export function natsOptions(url: string): NodeConnectionOptions {
+  const { url: address, files } = takeFiles(url);
+  const { servers, user, token, pass } = natsServers(address);
+  const isEncrypted = address.startsWith('tls:') || namesTlsFiles(files);
+  const authenticator = authenticatorOf(files, user ?? token);
+  const { tlsCa: caFile, tlsCert: certFile, tlsKey: keyFile } = files;
+  const tls = {
+    ...(caFile && { caFile }),
+    ...(certFile && { certFile, keyFile }),
+    // The client hands it on, though its types do not say so.
+    checkServerIdentity: isOneOf(servers.map((server) => hostOf(`nats://${server}`))),
+  };
+
+  return {
+    servers,
+    ...(authenticator ? { authenticator } : token ? { token } : { user, pass }),
+    // A server that cannot do it is left: the client would go on without it if this were not said.
+    ...(isEncrypted && { tls }),
+  };
+}
+
+/** Null when no file says who asks. */
+function authenticatorOf({ creds, nkey, password }: ServerFiles, user: string | undefined): Authenticator | null {
+  if (creds !== undefined) return credsAuthenticator(readAgain(() => Buffer.from(readCreds(creds))));
+  if (nkey !== undefined) return nkeyAuthenticator(readAgain(() => Buffer.from(readSeed(nkey))));
+  if (password !== undefined && user !== undefined)
+    return usernamePasswordAuthenticator(
+      user,
+      readAgain(() => readSecret(password)),
+    );
+
+  return null;
+}
+
+/** Answers to what is asked of NATS go to an inbox that only this user may listen to. */
+export const inboxOf = (namespace: string, user: NatsUser) => ({ inboxPrefix: natsNames(namespace).inbox(user) });
+
+/** What keeps us out, and would again: in words; null when it is something else. */
+export function natsRefusal(error: unknown): string | null {
+  // The same class tells of a handshake that took too long.
+  if (error instanceof AuthorizationError && /authorization violation/i.test(error.message)) {
+    return 'it does not accept the user, the password or the certificate (Authorization Violation)';
+  }
+
+  return tlsFault(error);
+}
+
+interface ConnectOptions {
+  /** What this connection publishes does not come back to it. */
+  noEcho?: boolean;
+  /** Whose inbox is used. */
+  inboxPrefix?: string;
+  log?: Logger;
+}
+
+/**
  * Connects, waiting for the server for as long as it takes; afterwards it reconnects for ever. What is sent while there is no
  * connection is dropped at the next try.
- * @throws ConfigError when the server is too old, or takes only small messages
+ * @throws ConfigError when the server is too old, takes only small messages, does not let us in, or is not the one that its certificate
+ * should show; once connected, none of these ends anything
  */
-export async function connectNats(url: string, name: string, { noEcho = false } = {}): Promise<Nats> {
-  const connection = await connect({
-    ...natsServers(url),
-    name,
-    noEcho,
-    waitOnFirstConnect: true,
-    timeout: CONNECT_TIMEOUT_MS,
-    // The client's defaults give up after ten attempts, and notice a silent server after four minutes.
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_MS,
-    reconnectJitter: RECONNECT_JITTER_MS,
-    pingInterval: PING_MS,
-    maxPingOut: MOST_PINGS_UNANSWERED,
-    // Else each request makes two errors with stacks, in case it fails: a third of a publisher's time.
-    noAsyncTraces: true,
-  });
+export async function connectNats(url: string, name: string, { noEcho = false, inboxPrefix, log }: ConnectOptions = {}): Promise<Nats> {
+  const connection = await connectAtLast(
+    {
+      ...natsOptions(url),
+      ...(inboxPrefix && { inboxPrefix }),
+      name,
+      noEcho,
+      timeout: CONNECT_TIMEOUT_MS,
+      // The client's defaults give up after ten attempts, and notice a silent server after four minutes.
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_MS,
+      reconnectJitter: RECONNECT_JITTER_MS,
+      reconnectJitterTLS: RECONNECT_JITTER_MS,
+      // It would close the connection for good: passwords are replaced while services run.
+      ignoreAuthErrorAbort: true,
+      pingInterval: PING_MS,
+      maxPingOut: MOST_PINGS_UNANSWERED,
+      // Else each request makes two errors with stacks, in case it fails: a third of a publisher's time.
+      noAsyncTraces: true,
+    },
+    log,
+  );
   const fault = wrongServer(connection.info);
   if (fault) {
     await connection.close();
@@ -79,10 +160,13 @@ export async function connectNats(url: string, name: string, { noEcho = false } 
     for (const listener of listeners) listener();
   };
   void (async () => {
-    for await (const { type } of connection.status()) {
+    for await (const status of connection.status()) {
+      const { type } = status;
       // It is stale when pings stay unanswered; to disconnect may take much longer, while something waits to be sent.
       if (type === 'disconnect' || type === 'staleConnection') lose();
       else if (type === 'reconnect') connected = true;
+      // What this user may not do, or that it may not come back.
+      else if (type === 'error') log?.warn({ err: status.error }, 'NATS');
     }
     lose();
   })();
@@ -99,6 +183,22 @@ export async function connectNats(url: string, name: string, { noEcho = false } 
     },
     close: () => (connected ? connection.drain() : connection.close()),
   };
+}
+
+/** Tries until it is there. (The client can wait too, but tells nobody why.) */
+async function connectAtLast(options: NodeConnectionOptions, log: Logger | undefined): Promise<NatsConnection> {
+  for (let last = ''; ;) {
+    try {
+      return await connect(options);
+    } catch (error) {
+      const refusal = natsRefusal(error);
+      if (refusal) throw new ConfigError(`NATS: ${refusal}`);
+      const { message } = error as Error;
+      if (message !== last) log?.warn({ err: error }, 'NATS: waiting for it');
+      last = message;
+      await sleep(RECONNECT_MS);
+    }
+  }
 }
 
 function wrongServer(info: ServerInfo | undefined): string | null {

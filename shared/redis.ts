@@ -1,7 +1,8 @@
 /** Redis as the gateway and the read side use it: a connection that comes back, notices a silent server, and looks what it is like. */
 import { Redis, type RedisOptions } from 'ioredis';
-import { ConfigError } from './config.js';
+import { ConfigError, hostOf } from './config.js';
 import type { Logger } from './log.js';
+import { namesTlsFiles, readSecret, readTlsFiles, takeFiles, tlsFault } from './server-url.js';
 import { failOnConfigError } from './service.js';
 
 export interface RedisConnection {
@@ -23,16 +24,59 @@ const FIRST_RECONNECT_MS = 50;
 const LAST_RECONNECT_MS = 500;
 
 /**
+ * How to connect to what REDIS_URL names, with what is in its files now.
+ * @throws an error that names the file that cannot be read
+ */
+export function redisOptions(redisUrl: string): RedisOptions {
+  const { url, files } = takeFiles(redisUrl);
+  const { username, password, port, pathname, protocol, searchParams } = new URL(url);
+  const { family, ...others } = Object.fromEntries(searchParams);
+  const said = files.password === undefined ? decodeURIComponent(password) : readSecret(files.password);
+
+  return {
+    ...others,
+    ...(family && { family: Number(family) }),
+    host: hostOf(url),
+    ...(port && { port: Number(port) }),
+    ...(pathname.length > 1 && { db: Number(pathname.slice(1)) }),
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(said && { password: said }),
+    ...((protocol === 'rediss:' || namesTlsFiles(files)) && { tls: readTlsFiles(files) }),
+  };
+}
+
+/** What keeps us out, and would again: in words; null when it is something else. */
+export function redisRefusal(error: unknown): string | null {
+  const { message } = error as Error;
+
+  return /^(WRONGPASS|NOAUTH|NOPERM)/.test(message) ? message : tlsFault(error);
+}
+
+/**
  * Connects, and reconnects for ever. A server with wrong settings ends the process when it is found at the first look; later it is
  * logged, and told by `waitsFor`, until it is right (docs/decisions/0010).
  */
 export function connectRedis(url: string, log: Logger, options: RedisOptions): RedisConnection {
-  const redis = new Redis(url, {
+  const redis = new Redis({
+    ...redisOptions(url),
     ...options,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    retryStrategy: (n) => Math.min(FIRST_RECONNECT_MS * n, LAST_RECONNECT_MS),
+    retryStrategy: (n) => {
+      try {
+        // The password and certificates may have been replaced since.
+        Object.assign(redis.options, redisOptions(url));
+      } catch (error) {
+        log.warn({ err: error }, 'Redis');
+      }
+      return Math.min(FIRST_RECONNECT_MS * n, LAST_RECONNECT_MS);
+    },
   });
-  redis.on('error', (error) => log.warn({ err: error }, 'Redis'));
+  let refusal: string | null = null;
+  redis.on('error', (error) => {
+    refusal = redisRefusal(error);
+    if (refusal && !wasRight) failOnConfigError(new ConfigError(`Redis: ${refusal}`));
+    log.warn({ err: error }, 'Redis');
+  });
   // ioredis has a `socketTimeout`, but its timer outlives the connection that it was set for, and ends the next one; and a socket's
   // own timer begins anew with everything that is sent.
   let unanswered = 0;
@@ -52,6 +96,7 @@ export function connectRedis(url: string, log: Logger, options: RedisOptions): R
   let faults: string[] = [];
   let wasRight = false;
   redis.on('ready', () => {
+    refusal = null;
     redis.info().then(
       (info) => {
         faults = faultsIn(info);
@@ -70,7 +115,10 @@ export function connectRedis(url: string, log: Logger, options: RedisOptions): R
 
   return {
     redis,
-    waitsFor: () => (redis.status === 'ready' ? faults.map((fault) => `Redis: ${fault}`) : ['Redis']),
+    waitsFor: () => {
+      if (redis.status === 'ready') return faults.map((fault) => `Redis: ${fault}`);
+      return [refusal ? `Redis: ${refusal}` : 'Redis'];
+    },
     close: () => {
       clearInterval(pinging);
       redis.disconnect();

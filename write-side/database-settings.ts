@@ -7,6 +7,7 @@
 import type { RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { ConfigError } from '../shared/config.js';
+import { tlsFault } from '../shared/server-url.js';
 import { migrationsList } from './migrations/migrations.js';
 import { MIGRATIONS_TABLE } from './migrations/schema.js';
 
@@ -26,16 +27,19 @@ const DURABLE = { innodb_flush_log_at_trx_commit: '1', log_bin: 'ON', sql_log_bi
 const REFUSALS = new Set([1044, 1045, 1049, 1130, 1251, 1698, 1820, 1862, 3118, 3159, 3955]);
 const REFUSAL_CODES = new Set(['HANDSHAKE_NO_SSL_SUPPORT', 'HANDSHAKE_SSL_ERROR', 'AUTH_SWITCH_PLUGIN_ERROR']);
 
+/** The driver calls it an error of TLS too when the connection breaks off meanwhile. */
+const WAS_CUT = /socket disconnected|ECONNRESET|EPIPE|ETIMEDOUT|has been silent/;
+
 /** The server and the tables were right once, in this process. */
 let wereRight = false;
 
 /** An error on connecting, as it is to be thrown: a ConfigError when the server refuses us, and has never been right in this process. */
 export function refusalAtStart(error: unknown): unknown {
   const { errno, code, message } = error as { errno?: number; code?: string; message: string };
-  const isRefusal = REFUSALS.has(errno ?? -1) || REFUSAL_CODES.has(code ?? '');
+  const isRefusal = REFUSALS.has(errno ?? -1) || (REFUSAL_CODES.has(code ?? '') && !WAS_CUT.test(message));
   if (wereRight || !isRefusal) return error;
 
-  return new ConfigError(`MySQL: ${message}${errno === 1049 ? ': run the migrations' : ''}`);
+  return new ConfigError(`MySQL: ${tlsFault(error) ?? message}${errno === 1049 ? ': run the migrations' : ''}`);
 }
 
 /**

@@ -9,6 +9,7 @@ import { MikroORM } from '@mikro-orm/mysql';
 import { MysqlDialect } from 'kysely';
 import mysql, { type Connection, type ConnectionOptions } from 'mysql2/promise';
 import { hostOf } from '../shared/config.js';
+import { nameForTls, namesTlsFiles, readSecret, readTlsFiles, takeFiles, type ServerFiles } from '../shared/server-url.js';
 import { authorEntity, passwordHashEntity } from './authors/author.js';
 import { cheepEntity } from './cheeps/cheep.js';
 import { followEntity } from './follows/follow.js';
@@ -43,22 +44,48 @@ interface Patience {
 }
 
 /** What all connections have in common; also what MikroORM expects of its driver. */
-export const connectionOptions = (url: string, { silenceMs = SILENCE_MS }: Patience = {}): ConnectionOptions => ({
-  uri: url,
-  host: hostOf(url),
-  charset: 'utf8mb4_bin',
-  timezone: 'Z',
-  supportBigNumbers: true,
-  dateStrings: true,
-  connectTimeout: CONNECT_TIMEOUT_MS,
-  // The driver's own timeout for a query leaves the connection as it is, with an answer that may still come.
-  stream: ({ config }: { config: { host: string; port: number } }): Socket => {
-    const socket = connect({ host: config.host, port: config.port, noDelay: true, keepAlive: true });
-    const die = () => socket.destroy(Object.assign(new Error(`MySQL has been silent for ${silenceMs} ms.`), { code: 'ETIMEDOUT' }));
+export function connectionOptions(mysqlUrl: string, { silenceMs = SILENCE_MS }: Patience = {}): ConnectionOptions {
+  const { url, files } = takeFiles(mysqlUrl);
+  const host = hostOf(url);
+  const ssl = sslOf(url, files);
 
-    return silenceMs === Infinity ? socket : socket.setTimeout(silenceMs, die);
-  },
-});
+  return {
+    uri: url,
+    host,
+    ...(ssl && { ssl }),
+    charset: 'utf8mb4_bin',
+    timezone: 'Z',
+    supportBigNumbers: true,
+    dateStrings: true,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    // The driver's own timeout for a query leaves the connection as it is, with an answer that may still come.
+    stream: ({ config }: { config: ConfigOfConnection }): Socket => {
+      // Before each connect, of a pool too: the password and certificates may have been replaced since.
+      if (files.password !== undefined) config.password = readSecret(files.password);
+      if (namesTlsFiles(files)) config.ssl = { ...(config.ssl as object), ...readTlsFiles(files) };
+      const socket = connect({ host: config.host, port: config.port, noDelay: true, keepAlive: true });
+      const die = () => socket.destroy(Object.assign(new Error(`MySQL has been silent for ${silenceMs} ms.`), { code: 'ETIMEDOUT' }));
+      if (silenceMs !== Infinity) socket.setTimeout(silenceMs, die);
+
+      return Object.assign(socket, nameForTls(host));
+    },
+  };
+}
+
+interface ConfigOfConnection {
+  host: string;
+  port: number;
+  password?: string;
+  ssl?: unknown;
+}
+
+/** Null when nothing is to be encrypted. The driver compares the server's name with its certificate only if that is said. */
+function sslOf(url: string, files: ServerFiles): Record<string, unknown> | null {
+  const said = new URL(url).searchParams.get('ssl');
+  if (said === null && !namesTlsFiles(files)) return null;
+
+  return { verifyIdentity: true, ...(JSON.parse(said ?? '{}') as object) };
+}
 
 /** A connection that is silent for this long is closed by the server, with its transaction and its locks. */
 export const LOCK_LEASE_SECONDS = 10;

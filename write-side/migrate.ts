@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { RowDataPacket } from 'mysql2';
 import mysql, { type Connection } from 'mysql2/promise';
 import { ConfigError, readConfig } from '../shared/config.js';
+import { tlsFault } from '../shared/server-url.js';
 import { expectSettingsForMigrations } from './database-settings.js';
 import { connectionOptions, setSession } from './database.js';
 import { migrationsList } from './migrations/migrations.js';
@@ -91,7 +92,7 @@ if (process.argv[1] && import.meta.filename === process.argv[1]) {
     process.stdout.write(applied.length ? `Migrated: ${applied.join(', ')}\n` : 'The database is up to date.\n');
   } catch (error) {
     const known = error instanceof ConfigError || (error as { code?: string }).code !== undefined;
-    process.stderr.write(`migrate: ${known ? (error as Error).message : (error as Error).stack}\n`);
+    process.stderr.write(`migrate: ${known ? (tlsFault(error) ?? (error as Error).message) : (error as Error).stack}\n`);
     process.exitCode = 1;
   }
 }
