@@ -2,7 +2,7 @@
  * One session at one or more gateways of Cheeper. It reads its own writes and never goes back, whichever gateway answers.
  *
  * - `ask` and `request` send an operation once. `query`, `mutate` and `execute` repeat it after a fault that passes (a lost answer,
- *   NOT_CAUGHT_UP, OVERLOADED, UNAVAILABLE), until a deadline. A repeated mutation has the same `commandId`, so it is done once.
+ *   NOT_CAUGHT_UP, OVERLOADED, RATE_LIMITED, UNAVAILABLE), until a deadline. A repeated mutation has the same `commandId`, so it is done once.
  * - `subscribe` is one subscription on one connection. `follow` and `run` outlive connections and gateways: they go on after the last
  *   event that they delivered.
  * - `run` is what the adapters for other GraphQL clients are made of.
@@ -14,7 +14,18 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import type { GraphQLFormattedError } from 'graphql';
 import { createClient, type Client } from 'graphql-ws';
-import { isSubscription, live, repeatable, textOf, unchanged, type EventHead, type Operation, type Payload } from './documents.js';
+import {
+  documentIdOf,
+  isSubscription,
+  live,
+  repeatable,
+  textOf,
+  unchanged,
+  type EventHead,
+  type NamedPayload,
+  type Operation,
+  type Payload,
+} from './documents.js';
 
 export type { Operation } from './documents.js';
 
@@ -89,6 +100,11 @@ export interface ClientOptions {
   consistencyToken?: string | null | undefined;
   /** With everything that is sent, over websockets too. */
   headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Sends the id of each document, its SHA-256, in place of the text: for gateways that have the documents in their manifests
+   * (`cheeper-client/manifest` makes one). The text of a document that a gateway does not know follows at once.
+   */
+  sendDocumentIds?: boolean | undefined;
   /** For how long `query`, `mutate` and `execute` try; 30 seconds. */
   deadlineMs?: number | undefined;
   /** Called when a live list has changed in bulk: fetch it again. The event itself is delivered as well. */
@@ -118,6 +134,10 @@ interface Tries {
 }
 
 const CONSISTENCY = 'x-cheeper-consistency';
+/** Reads nothing. */
+export const NOTHING = '{ __typename }';
+/** Ids of documents that a gateway did not know, so that their texts are sent. */
+const MAX_UNKNOWN_IDS = 500;
 /** The server takes so many tokens at once. */
 const MAX_TOKENS = 16;
 /** Of one try. The server itself answers within 6 seconds. */
@@ -143,6 +163,7 @@ export class CheeperClient {
   private renewalDueAt = Infinity;
   private renewing: Promise<void> | null = null;
   private socket: Client | null = null;
+  private readonly unknownIds = new Set<string>();
 
   constructor(private readonly options: ClientOptions) {
     const [first, ...others] = typeof options.url === 'string' ? [options.url] : options.url;
@@ -216,7 +237,7 @@ export class CheeperClient {
   /** All that was seen. Where that is more than can be sent, the server makes one token of many, by a question that reads nothing. */
   private async sendable(): Promise<readonly string[]> {
     while (this.tokens.size > MAX_TOKENS) {
-      this.folding ??= this.post({ query: '{ __typename }', variables: {} }, [...this.tokens].slice(0, MAX_TOKENS), {})
+      this.folding ??= this.post({ query: NOTHING, variables: {} }, [...this.tokens].slice(0, MAX_TOKENS), {})
         .then(dataOf)
         .finally(() => (this.folding = null));
       await this.folding;
@@ -328,10 +349,11 @@ export class CheeperClient {
     const consistency: Record<string, string> = sent.length > 0 ? { [CONSISTENCY]: sent.join(',') } : {};
     const lost = (cause: unknown) => Promise.reject(new ConnectionLostError('No answer came.', { cause }));
     const { fetch: ask = fetch } = this.options;
+    const body = await this.named(payload);
     const response = await ask(this.url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept, ...consistency, ...headers },
-      body: JSON.stringify(payload),
+      body: JSON.stringify(body),
       signal,
     }).catch(lost);
     const text = await response.text().catch(lost);
@@ -345,9 +367,30 @@ export class CheeperClient {
       if (error instanceof ConnectionLostError) error.retryAfterMs = retryAfter(received);
       throw error;
     }
+    if (this.isUnknown(body, errors)) return this.post(payload, sent, headers, signal);
     this.learn(extensions.consistency?.token, sent);
 
     return { status, headers: received, data, errors: errors ?? [], extensions };
+  }
+
+  /** With the document's id in place of its text, if that may do. */
+  private async named(payload: Payload): Promise<Payload | NamedPayload> {
+    const documentId = this.options.sendDocumentIds ? await documentIdOf(payload.query) : null;
+    if (documentId === null || this.unknownIds.has(documentId)) return payload;
+    const { query: _, ...others } = payload;
+
+    return { documentId, ...others };
+  }
+
+  /** Was this refused because the gateway does not know the id? Then it is not sent again. */
+  private isUnknown(sent: Payload | NamedPayload, errors: readonly GraphQLFormattedError[] | undefined): boolean {
+    const isUnknown = 'documentId' in sent && (errors ?? []).some(({ extensions }) => extensions?.['code'] === 'PERSISTED_QUERY_NOT_FOUND');
+    if (isUnknown) {
+      if (this.unknownIds.size >= MAX_UNKNOWN_IDS) this.unknownIds.clear();
+      this.unknownIds.add(sent.documentId);
+    }
+
+    return isUnknown;
   }
 
   // ---- Subscriptions
@@ -474,11 +517,13 @@ export class CheeperClient {
     signal.addEventListener('abort', over);
     const begin = async () => {
       let covered = await this.sendable();
+      const named = await this.named(payload);
       if (end) return;
       const socket = (this.socket ??= this.openSocket());
       const extensions = covered.length > 0 ? { [CONSISTENCY]: covered.join(',') } : {};
       const unsubscribe = socket.subscribe<Data, AnswerExtensions>(
-        { ...payload, variables: { ...payload.variables }, extensions },
+        // graphql-ws does not send a message without `query`. An empty one is none to the gateway.
+        { query: '', ...named, variables: { ...payload.variables }, extensions },
         {
           next: ({ data, errors = [], extensions = {} }) => {
             // Those of a subscription never go back: each covers the one before it, and the first what was sent.
@@ -487,7 +532,11 @@ export class CheeperClient {
             arrived.push({ data, errors: errors, extensions });
             wake();
           },
-          error: (reason) => finish(socketFault(reason)),
+          error: (reason) => {
+            if (!Array.isArray(reason) || !this.isUnknown(named, reason as GraphQLFormattedError[])) return finish(socketFault(reason));
+            unlisten();
+            start();
+          },
           complete: over,
         },
       );
@@ -498,7 +547,8 @@ export class CheeperClient {
         unsubscribe();
       };
     };
-    begin().catch((error: unknown) => finish(error as Error));
+    const start = () => void begin().catch((error: unknown) => finish(error as Error));
+    start();
 
     const taken = async function* (): AsyncGenerator<Result<Data>, undefined> {
       try {
@@ -573,8 +623,8 @@ export class CheeperClient {
       tries.hasRenewed = true;
     } else {
       const backoffMs = Math.random() * Math.min(FIRST_BACKOFF_MS * 2 ** tries.failures, LAST_BACKOFF_MS);
-      // What one gateway asks for is not asked of another.
-      const waitMs = backoffMs + (this.otherUrls.length > 0 ? 0 : retryAfterMs);
+      // What one gateway asks for is not asked of another; but all of them share the budgets of RATE_LIMITED.
+      const waitMs = backoffMs + Math.max(this.otherUrls.length > 0 ? 0 : retryAfterMs, budgetWaitMs(error));
       if (!isPassing(error) || performance.now() + waitMs > deadline) throw error;
       // Unless another operation has left that gateway meanwhile.
       if (this.url === tries.url) {
@@ -647,6 +697,13 @@ function parsed<Data>(contentType: string | null, text: string): Partial<Pick<An
 const isPassing = (error: unknown): boolean =>
   error instanceof ConnectionLostError ||
   (error instanceof GraphQLRequestError && error.errors.length > 0 && error.errors.every((one) => one.extensions?.['retryable'] === true));
+
+/** For how long a budget is used up: 0 when that is not what is wrong. */
+function budgetWaitMs(error: unknown): number {
+  if (!(error instanceof GraphQLRequestError)) return 0;
+
+  return Math.max(0, ...error.errors.map(({ extensions }) => Number(extensions?.['retryAfterMs'] ?? 0)));
+}
 
 /** Nothing was executed, so it may be sent again even if it must be done only once. An error with a path is one of a field. */
 const isRefusedAtTheDoor = (error: unknown): boolean =>

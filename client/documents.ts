@@ -45,6 +45,9 @@ export interface Payload {
   variables: Variables;
 }
 
+/** A `Payload` that has its document's id in place of the text. */
+export type NamedPayload = Omit<Payload, 'query'> & { documentId: string };
+
 /** Mutations without a `commandId`. To send them again does no harm. */
 export const NOT_COMMANDS: ReadonlySet<string> = new Set(['logIn', 'logOut']);
 /** Subscriptions that end by themselves, so they have no cursor. */
@@ -59,6 +62,8 @@ const COMMAND_ID = 'cheeperCommandId_';
 const printed = new WeakMap<DocumentNode, string>();
 const parsed = new Map<string, DocumentNode>();
 const MAX_PARSED = 500;
+const ids = new Map<string, string>();
+const MAX_IDS = 500;
 
 /** The text of a document. */
 export function textOf(document: string | DocumentNode): string {
@@ -67,6 +72,21 @@ export function textOf(document: string | DocumentNode): string {
   if (text === undefined) printed.set(document, (text = print(document)));
 
   return text;
+}
+
+/** The id of a text: its SHA-256. Null in pages that came over plain HTTP, where browsers do not compute it. */
+export async function documentIdOf(text: string): Promise<string | null> {
+  const { subtle } = crypto as { subtle?: SubtleCrypto };
+  if (!subtle) return null;
+  let id = ids.get(text);
+  if (id === undefined) {
+    const bytes = new Uint8Array(await subtle.digest('SHA-256', new TextEncoder().encode(text)));
+    id = `sha256:${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+    if (ids.size >= MAX_IDS) ids.clear();
+    ids.set(text, id);
+  }
+
+  return id;
 }
 
 function documentOf(query: string | DocumentNode): DocumentNode {
@@ -228,6 +248,35 @@ export function live(operation: Operation): LiveSubscription | null {
 }
 
 // ---- Documents
+
+/** Each text that the client may send for an application's document: as it is, and as the client changes its operations. */
+export function textsOf(query: string | DocumentNode): Set<string> {
+  const texts = new Set<string>();
+  for (const definition of documentOf(query).definitions) {
+    if (definition.kind !== Kind.OPERATION_DEFINITION) continue;
+    const operation: Operation = { query, operationName: definition.name?.value };
+    texts.add(textOf(query));
+    texts.add(repeatable({ ...operation, variables: inputsOf(operation) }, () => '').payload.query);
+    const subscription = live(operation);
+    if (subscription) texts.add(subscription.payload(null).query);
+  }
+
+  return texts;
+}
+
+/** An empty input for each variable that is the input of a command: only what is there can be given a `commandId`. */
+function inputsOf(operation: Operation): Variables {
+  const meant = operationOf(operation)!;
+  const variables: Record<string, unknown> = {};
+  withRootFields(meant.document, meant.node, (field) => {
+    const input = field.arguments?.find((argument) => argument.name.value === 'input')?.value;
+    if (input?.kind === Kind.VARIABLE) variables[input.name.value] = {};
+
+    return field;
+  });
+
+  return variables;
+}
 
 /** Changes the fields of the operation itself, in whatever fragments they stand. */
 function withRootFields(document: DocumentNode, operation: OperationDefinitionNode, change: (field: FieldNode) => FieldNode): DocumentNode {

@@ -72,6 +72,10 @@ export type ErrorCode =
   | 'NOTHING_TO_CHANGE'
   /** This is somebody else’s cheep. */
   | 'NOT_YOUR_CHEEP'
+  /** Nobody can have this name, or one that looks like it. */
+  | 'RESERVED'
+  /** Many people have this password, and it is tried first. Choose another. */
+  | 'TOO_COMMON'
   /** This is too long. */
   | 'TOO_LONG'
   /** This is too short. */

@@ -62,7 +62,8 @@ beforeAll(async () => {
   // The checkout stays as it is.
   const source = join(folder, 'source');
   mkdirSync(source);
-  for (const name of ['package.json', 'tsconfig.json', 'README.md', 'LICENSE']) cpSync(join(ROOT, 'client', name), join(source, name));
+  const whole = ['package.json', 'tsconfig.json', 'README.md', 'LICENSE', 'persisted-documents.json'];
+  for (const name of whole) cpSync(join(ROOT, 'client', name), join(source, name));
   for (const name of globSync('*.ts', { cwd: join(ROOT, 'client') })) cpSync(join(ROOT, 'client', name), join(source, name));
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   const { code, out, err } = await run('npm', ['pack', '--offline', '--pack-destination', folder], source, {
@@ -114,7 +115,8 @@ describe('the package', () => {
   it('has what its entry points name, its licence, and nothing else', () => {
     const files = globSync('**/*', { cwd: packed }).filter((file) => /\.\w+$|LICENSE/.test(file));
     const modules = globSync('*.ts', { cwd: join(ROOT, 'client') }).map((file) => file.replace('.ts', ''));
-    const expected = ['package.json', 'README.md', 'LICENSE', ...modules.flatMap((name) => [`dist/${name}.js`, `dist/${name}.d.ts`])];
+    const whole = ['package.json', 'README.md', 'LICENSE', 'persisted-documents.json'];
+    const expected = [...whole, ...modules.flatMap((name) => [`dist/${name}.js`, `dist/${name}.d.ts`])];
     expect(files.sort()).toEqual(expected.sort());
     const named = Object.values(own.exports).flatMap((target) => (typeof target === 'string' ? target : Object.values(target)));
     for (const path of named) expect(files).toContain(path.replace('./', ''));
