@@ -48,7 +48,12 @@ async function follow({ id, after }: AuthorArgs, context: Context): Promise<Asyn
   const known = idRule.safeParse(id);
   if (!known.success) throw fault('BAD_USER_INPUT', 'This is nobody’s id.', { argument: 'id' });
 
-  return context.services.authorFeed.follow(context.consistency, known.data, after ? parseResumeCursor(after) : null);
+  return context.services.authorFeed.follow(
+    context.consistency,
+    known.data,
+    after ? parseResumeCursor(after) : null,
+    context.address.network,
+  );
 }
 
 @Resolver()

@@ -2,8 +2,9 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Ctx, ID, Info, Int, Query, Resolver } from 'type-graphql';
 import { readAuthorIdByUsername, usernameShard } from '../../read-side/authors/query.js';
-import { id as idRule, username as usernameRule } from '../../shared/rules.js';
+import { anyUsername, id as idRule } from '../../shared/rules.js';
 import type { Context } from '../context.js';
+import { checkVersion } from '../reads.js';
 import { Author, awaitAuthor, loadAuthor } from './author.js';
 
 @Resolver()
@@ -25,6 +26,8 @@ export class AuthorQueries {
     const known = idRule.safeParse(id);
     if (!known.success) return null;
 
+    checkVersion(context, minVersion);
+
     return minVersion ? awaitAuthor(context, known.data, minVersion, info) : loadAuthor(context, known.data, 0, info);
   }
 
@@ -34,7 +37,7 @@ export class AuthorQueries {
     @Ctx() context: Context,
     @Info() info: GraphQLResolveInfo,
   ): Promise<Author | null> {
-    if (!usernameRule.safeParse(username).success) return null;
+    if (!anyUsername.safeParse(username).success) return null;
     const { reads } = context.services;
     const { value, applied } = await reads.read(context.consistency, usernameShard(username, reads.space), (redis, space) =>
       readAuthorIdByUsername(redis, space, username),

@@ -37,17 +37,26 @@ const isShort = (text: string) =>
 export class LogInMutation {
   @Mutation(() => LogInPayload, { description: 'Begins a session: in the answer, and in a cookie.' })
   async logIn(@Arg('input') { usernameOrEmail, password }: LogInInput, @Ctx() context: Context): Promise<LogInPayload> {
-    const { passwords, sessions } = context.services;
+    const { passwords, sessions, rates, logInTries } = context.services;
     const isPossible = [usernameOrEmail, password].every(isShort);
-    const authorId = isPossible ? await passwords.authenticate(usernameOrEmail.trim(), password) : null;
-    const session = authorId && (await sessions.issue(authorId));
-    if (session) {
+    const typed = usernameOrEmail.trim();
+    const counted = isPossible && rates.areFor(context.address) ? await logInTries.begin(typed, context.address) : null;
+    let authorId: string | null;
+    try {
+      authorId = isPossible ? await passwords.authenticate(typed, password, context) : null;
+    } catch (error) {
+      await counted?.unknown();
+      throw error;
+    }
+    await (authorId === null ? counted?.wrong() : counted?.right());
+    const session = authorId === null ? null : await sessions.issue(authorId);
+    if (authorId !== null && session) {
       context.signIn({ authorId, expiresAtMs: session.expiresAt.getTime() });
       context.transport?.setSession(session);
     }
     const userErrors = session ? [] : [{ code: 'WRONG_CREDENTIALS' as const, field: null, message: REASONS.WRONG_CREDENTIALS }];
 
-    return Object.assign(new LogInPayload(), { session: session || null, userErrors, authorId });
+    return Object.assign(new LogInPayload(), { session, userErrors, authorId });
   }
 
   @Mutation(() => Boolean, { description: 'Clears the cookie. An access token goes on until it expires.' })

@@ -1,24 +1,41 @@
 /** Passwords, at the gateway: hashed here before anything is sent, verified by the write side, which has the hashes. */
-import { hash, type Algorithm } from '@node-rs/argon2';
+import { hash } from '@node-rs/argon2';
 import { RequestError, TimeoutError } from '@nats-io/transport-node';
+import { FairWork, NoTurn, type WorkFor } from '../../shared/fair-work.js';
+import { ARGON2ID, HASHED_AT_ONCE } from '../../shared/hashing.js';
 import type { Nats } from '../../shared/jetstream.js';
 import { natsNames } from '../../shared/names.js';
 import { z } from 'zod';
+import type { Presence } from '../presence.js';
 import { fault } from '../errors.js';
+import { siteOf, type ClientAddress } from '../origins.js';
 
-/** OWASP's recommendation for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. */
-const ARGON2ID = { algorithm: 2 satisfies Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 };
-/** Each takes tens of milliseconds of a core and 19 MiB; more at once would only make all of them late. */
-const MOST_AT_ONCE = 64;
+/** Passwords that wait to be hashed, and as many that wait to be asked about. One address alone has half of these places. */
+const MAX_QUEUED = 128;
+/** Of one account, from one address. */
+const MAX_OF_ACCOUNT = 8;
+/** For its turn; then there is time for the tries. Whoever would wait for longer is refused at once. */
+const MAX_WAIT_MS = 5_000;
+/** Asked about at once: the write sides have turns of their own, and this is enough to keep them busy. */
+const MAX_ASKED_AT_ONCE = 8;
 /** One of the write sides that may answer can have gone silent a moment ago: then another is asked. */
 const TRY_MS = 2_500;
 const MOST_TRIES = 2;
 
-/** `error`: it could not look, as MySQL is away, or it has too many to look at. */
-const reply = z.union([z.object({ authorId: z.string().nullable() }), z.object({ error: z.string() })]);
+/** `error`: it could not look, as MySQL is away, or, if it is busy, has too many to look at. */
+const reply = z.union([z.object({ authorId: z.string().nullable() }), z.object({ error: z.string(), isBusy: z.boolean().optional() })]);
+
+/** Who asks: a context, say. */
+export interface PasswordSource {
+  address: ClientAddress;
+  presence: Presence;
+}
+
+const busy = () => fault('OVERLOADED', 'Too many people are signing in at once. Try again.');
 
 export class Passwords {
-  private underWay = 0;
+  private readonly hashing = new FairWork({ atOnce: HASHED_AT_ONCE, places: MAX_QUEUED, placesOfAccount: MAX_OF_ACCOUNT });
+  private readonly asking = new FairWork({ atOnce: MAX_ASKED_AT_ONCE, places: MAX_QUEUED, placesOfAccount: MAX_OF_ACCOUNT });
 
   constructor(
     private readonly nats: Nats,
@@ -26,28 +43,32 @@ export class Passwords {
   ) {}
 
   /** Argon2id, in PHC string format. @throws OVERLOADED */
-  hash(password: string): Promise<string> {
-    return this.bounded(() => hash(password, ARGON2ID));
+  hash(password: string, from: PasswordSource): Promise<string> {
+    return inTurn(this.hashing, null, from, () => hash(password, ARGON2ID));
   }
 
   /** Whose name (or e-mail address) and password these are; null for nobody's. @throws OVERLOADED, UNAVAILABLE */
-  authenticate(usernameOrEmail: string, password: string): Promise<string | null> {
-    return this.ask({ usernameOrEmail: usernameOrEmail.normalize('NFC') }, password);
+  authenticate(usernameOrEmail: string, password: string, from: PasswordSource): Promise<string | null> {
+    return this.ask({ usernameOrEmail: usernameOrEmail.normalize('NFC') }, password, from);
   }
 
   /** Is this the password of that author? @throws OVERLOADED, UNAVAILABLE */
-  async verify(authorId: string, password: string): Promise<boolean> {
-    return (await this.ask({ authorId }, password)) === authorId;
+  async verify(authorId: string, password: string, from: PasswordSource): Promise<boolean> {
+    return (await this.ask({ authorId }, password, from)) === authorId;
   }
 
-  private ask(who: { usernameOrEmail: string } | { authorId: string }, password: string): Promise<string | null> {
-    return this.bounded(async () => {
-      const request = JSON.stringify({ ...who, password: password.normalize('NFC') });
-      for (let tries = 1; this.nats.isConnected(); tries++) {
+  private ask(who: { usernameOrEmail: string } | { authorId: string }, password: string, from: PasswordSource): Promise<string | null> {
+    const account = ('authorId' in who ? who.authorId : who.usernameOrEmail).toLowerCase();
+
+    return inTurn(this.asking, account, from, async () => {
+      const question = { ...who, password: password.normalize('NFC'), address: siteOf(from.address.network), waitMs: TRY_MS };
+      const request = JSON.stringify(question);
+      for (let tries = 1; this.nats.isConnected() && !from.presence.isGone; tries++) {
         try {
           const message = await this.nats.connection.request(natsNames(this.namespace).authenticate, request, { timeout: TRY_MS });
           const answer = reply.parse(message.json());
           if ('authorId' in answer) return answer.authorId;
+          if (answer.isBusy) throw busy();
           break;
         } catch (error) {
           if (!(error instanceof RequestError || error instanceof TimeoutError)) throw error;
@@ -57,14 +78,19 @@ export class Passwords {
       throw fault('UNAVAILABLE', 'The write side does not answer, and it alone knows passwords. Try again.');
     });
   }
+}
 
-  private async bounded<T>(work: () => Promise<T>): Promise<T> {
-    if (this.underWay >= MOST_AT_ONCE) throw fault('OVERLOADED', 'Too many people are signing in at once. Try again.');
-    this.underWay += 1;
-    try {
-      return await work();
-    } finally {
-      this.underWay -= 1;
-    }
+async function inTurn<T>(work: FairWork, account: string | null, { address, presence }: PasswordSource, run: () => Promise<T>): Promise<T> {
+  const who: WorkFor = {
+    address: siteOf(address.network),
+    account,
+    waitMs: MAX_WAIT_MS,
+    isGone: presence.isGone,
+    whenGone: (listener) => presence.whenGone(listener),
+  };
+  try {
+    return await work.run(who, run);
+  } catch (error) {
+    throw error instanceof NoTurn ? busy() : error;
   }
 }

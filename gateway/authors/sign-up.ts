@@ -8,6 +8,7 @@ import type { Context } from '../context.js';
 import { runCommand } from '../mutation.js';
 import { CalendarDate } from '../scalars.js';
 import { Author, loadAuthor } from './author.js';
+import { isCommonPassword } from './common-passwords.js';
 import { Session } from './session.js';
 
 @InputType()
@@ -55,9 +56,14 @@ const NOT_YET_HASHED = '$argon2id$';
 export class SignUpMutation {
   @Mutation(() => SignUpPayload, { description: 'Makes the author, and begins its first session.' })
   async signUp(@Arg('input') input: SignUpInput, @Ctx() context: Context): Promise<SignUpPayload> {
-    const { passwords, sessions } = context.services;
+    const { passwords, sessions, rates } = context.services;
     const password = passwordRule.safeParse(input.password);
-    const faults = password.success ? [] : faultsOf(password.error).map(({ code }) => ({ code, field: ['password'] }));
+    const codes = password.success
+      ? isCommonPassword(password.data)
+        ? ['TOO_COMMON' as const]
+        : []
+      : faultsOf(password.error).map(({ code }) => code);
+    const faults = codes.map((code) => ({ code, field: ['password'] }));
     let authorId = '';
 
     const receipt = await runCommand(context, SignUp, input, {
@@ -68,14 +74,19 @@ export class SignUpMutation {
 
         return { authorId, username, email, passwordHash: NOT_YET_HASHED, name, biography, location, website, birthDate };
       },
-      complete: async (payload) => ({ ...payload, passwordHash: await passwords.hash(password.data!) }),
+      complete: async (payload) => {
+        // Retries count: each of them has a password hashed.
+        if (rates.areFor(context.address)) await rates.signUp(context.address);
+
+        return { ...payload, passwordHash: await passwords.hash(password.data!, context) };
+      },
       faults,
       // The password itself goes nowhere; with its digest a retry with another one is another sign-up.
       fingerprinted: (fields) => ({ ...fields, password: password.success ? sessions.digest(password.data) : '' }),
     });
     const isIn = receipt.status === 'COMMITTED' || receipt.status === 'PROJECTED';
     // A retry is given a session only like anybody who signs in: for the password.
-    const mayEnter = isIn && (!receipt.replayed || (await passwords.verify(authorId, input.password)));
+    const mayEnter = isIn && (!receipt.replayed || (await passwords.verify(authorId, input.password, context)));
     const session = mayEnter ? await sessions.issue(authorId) : null;
     if (session) {
       context.signIn({ authorId, expiresAtMs: session.expiresAt.getTime() });

@@ -4,6 +4,7 @@
  *
  * It follows the journal, so a rebuild of projections sends nothing. What was told of history is no news either: see `begin`.
  */
+import { LRUCache } from 'lru-cache';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2';
 import type { Connection } from 'mysql2/promise';
 import { crashPoint } from '../../shared/crash-point.js';
@@ -15,16 +16,25 @@ import type { ProcessManagerOptions } from './process-manager.js';
 
 /** Mails under way at once, at the most. */
 const MOST_UNDER_WAY = 8;
+/**
+ * To one address in a day, at the most: nobody's mailbox is filled by strangers who sign up only to follow them, or with that address. The mails
+ * beyond are not sent; what they would say is among the notifications.
+ */
+const MAX_MAILS_TO_ADDRESS = 20;
+const DAY_MS = 86_400_000;
+/** Addresses whose mails are counted. The process that sends them is one at a time; the next one begins to count anew. */
+const MAX_ADDRESSES = 50_000;
 
 export function mailer(post: Post, log: Logger): Pick<ProcessManagerOptions, 'name' | 'mostUnderWay' | 'react' | 'begin'> {
   let historyEnd: number | null = null;
+  const sent = new MailsOfToday();
 
   return {
     name: 'mailer',
     mostUnderWay: MOST_UNDER_WAY,
     react: ({ event }, _, connection) =>
       event.type === 'AuthorNotified' && isWorthAMail(event.notice)
-        ? sendOnce(post, connection, event.notificationId, event.recipientId, event.notice, log)
+        ? sendOnce({ post, connection, sent, log }, event.notificationId, event.recipientId, event.notice)
         : null,
     /**
      * Installed on a journal that has a history, it begins when the reactions to that are over: nobody gets mails about what
@@ -47,12 +57,10 @@ const isWorthAMail = (notice: Notice): notice is WorthAMail => notice.kind === '
 
 /** @throws when MySQL fails, before anything was sent */
 async function sendOnce(
-  post: Post,
-  connection: Connection,
+  { post, connection, sent, log }: { post: Post; connection: Connection; sent: MailsOfToday; log: Logger },
   notificationId: string,
   recipientId: string,
   notice: WorthAMail,
-  log: Logger,
 ): Promise<void> {
   const actorId = notice.kind === 'FOLLOW' ? notice.followerId : recipientId;
   const [rows] = await connection.query<RowDataPacket[]>('SELECT id, username, email FROM authors WHERE id IN (?, ?)', [
@@ -70,6 +78,8 @@ async function sendOnce(
   );
   crashPoint('mailer: after record');
   if (affectedRows === 0) return;
+  if (!sent.count(recipient.email as string))
+    return log.warn({ notificationId }, 'a mail was not sent: there were too many to this address');
   try {
     await post.send({
       id: notificationId,
@@ -79,6 +89,20 @@ async function sendOnce(
     crashPoint('mailer: after send');
   } catch (error) {
     log.error({ err: error, notificationId }, 'a mail could not be sent');
+  }
+}
+
+/** To each address, from the first on for a day. */
+class MailsOfToday {
+  private readonly counts = new LRUCache<string, { count: number }>({ max: MAX_ADDRESSES, ttl: DAY_MS });
+
+  /** Counts one. @returns whether it may be sent */
+  count(address: string): boolean {
+    const mails = this.counts.get(address) ?? { count: 0 };
+    if (mails.count === 0) this.counts.set(address, mails);
+    mails.count += 1;
+
+    return mails.count <= MAX_MAILS_TO_ADDRESS;
   }
 }
 
