@@ -40,7 +40,8 @@ export class UserError {
   @Field(() => ErrorCode)
   code!: ErrorCodeName;
 
-  @Field(() => [String], { nullable: true })
+  // In no input there are more levels.
+  @Field(() => [String], { nullable: true, complexity: ({ childComplexity }) => 3 * childComplexity })
   field!: string[] | null;
 
   @Field()

@@ -10,6 +10,8 @@ import type { Logger } from '../shared/log.js';
 import type { CommandDefinition, CommandMessage, Outcome } from '../shared/messages/command.js';
 import { HEADERS, natsNames } from '../shared/names.js';
 import { fault } from './errors.js';
+import { siteOf, type ClientAddress } from './origins.js';
+import { Shares } from '../shared/shares.js';
 
 export interface CommandSenderOptions {
   nats: Nats;
@@ -17,6 +19,12 @@ export interface CommandSenderOptions {
   lanes: number;
   commitDeadlineMs: number;
   log: Logger;
+}
+
+export interface CommandSource {
+  address: ClientAddress;
+  /** Its sender, or the connection of one who is nobody yet. */
+  client: unknown;
 }
 
 /** JetStream has it, and what came of it is not known. */
@@ -38,6 +46,7 @@ export class CommandSender {
   private readonly id = randomUUID();
   private readonly names;
   private readonly waiting = new Map<number, (outcome: Outcome) => void>();
+  private readonly places = new Shares(MOST_UNDER_WAY);
   private next = 0;
 
   constructor(private readonly options: CommandSenderOptions) {
@@ -59,10 +68,17 @@ export class CommandSender {
 
   /**
    * Sends a command. With `waitForOutcome` it settles with the outcome, or, at the deadline, with ACCEPTED.
+   * @param from whose places it takes: of an address, and of a sender there
    * @throws OVERLOADED when nothing was sent; UNAVAILABLE when it may or may not have been
    */
-  async send<Payload>(definition: CommandDefinition<string, Payload>, message: CommandMessage, waitForOutcome: boolean): Promise<Sent> {
-    if (this.waiting.size >= MOST_UNDER_WAY) throw fault('OVERLOADED', 'Too many commands are under way. Nothing was sent; try again.');
+  async send<Payload>(
+    definition: CommandDefinition<string, Payload>,
+    message: CommandMessage,
+    waitForOutcome: boolean,
+    from: CommandSource,
+  ): Promise<Sent> {
+    const leave = this.places.take(siteOf(from.address.network), from.client);
+    if (!leave) throw fault('OVERLOADED', 'Too many commands are under way. Nothing was sent; try again.');
     const { commitDeadlineMs, lanes } = this.options;
     const n = this.next++;
     const settled = Promise.withResolvers<Sent>();
@@ -89,6 +105,7 @@ export class CommandSender {
       return outcome;
     } finally {
       clearTimeout(timer);
+      leave();
       this.waiting.delete(n);
       publishing.isOver = true;
     }

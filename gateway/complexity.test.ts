@@ -1,16 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
-import { parse, validate } from 'graphql';
-import { complexityFault } from './complexity.js';
+import { GraphQLError, parse, validate } from 'graphql';
+import { costOf } from './complexity.js';
 import { createSchema } from './schema.js';
 
 const schema = createSchema();
 
-function faultOf(query: string, variables: Record<string, unknown> = {}, operationName?: string) {
+function cost(query: string, variables: Record<string, unknown> = {}, operationName?: string) {
   const document = parse(query);
   const invalid = validate(schema, document);
   if (invalid.length > 0) throw invalid[0]!;
 
-  return complexityFault(schema, document, operationName, variables);
+  return costOf(schema, document, operationName, variables);
+}
+function faultOf(...args: Parameters<typeof cost>): GraphQLError | null {
+  const found = cost(...args);
+
+  return found instanceof GraphQLError ? found : null;
 }
 /** The objects that it could ask for; null when that is not too many. */
 const objects = (...args: Parameters<typeof faultOf>) => /for (\d+) objects/.exec(faultOf(...args)?.message ?? '')?.[1] ?? null;
@@ -92,8 +97,8 @@ describe('the work that an operation can ask for', () => {
     const query = `mutation ($waitFor: WaitFor!) { followAuthor(input: { authorId: "x", waitFor: $waitFor }) { status author ${nested('(first: 100)').replace('{ viewer', '')} }`;
     const document = parse(query);
     expect(validate(schema, document)).toEqual([]);
-    expect(complexityFault(schema, document, null, { waitFor: 'NOTHING' })).toBeNull();
-    expect(complexityFault(schema, document, null, { waitFor: 'COMMITTED' })?.message).toMatch(/10203 objects/);
+    expect(costOf(schema, document, null, { waitFor: 'NOTHING' })).toEqual({ objects: 0, values: 0 });
+    expect(costOf(schema, document, null, { waitFor: 'COMMITTED' })).toMatchObject({ message: expect.stringMatching(/10203 objects/) });
   });
 
   it('is told at once when very much is wrong with the variables', () => {

@@ -8,7 +8,9 @@ import {
   GraphQLIncludeDirective,
   GraphQLSkipDirective,
   isAbstractType,
+  getNullableType,
   isCompositeType,
+  isListType,
   isObjectType,
   Kind,
   SchemaMetaFieldDef,
@@ -22,72 +24,120 @@ import {
   type GraphQLObjectType,
   type GraphQLResolveInfo,
   type GraphQLSchema,
+  type OperationDefinitionNode,
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
+import { LRUCache } from 'lru-cache';
 import { fault } from './errors.js';
 import { variablesOf } from './variables.js';
 
 /** About the number of objects in the largest answer. */
 const MOST_OBJECTS = 10_000;
-/** Fields and fragments of an operation, each fragment counted where it is spread: an executor collects its fields there again. */
-const MAX_SELECTIONS = 10_000;
+/** Values in the largest answer: scalars, nulls, lists and objects. */
+export const MAX_VALUES = 50_000;
 
-/** What may run, of each document so many: its operations, with what may count of their variables. */
-const known = new WeakMap<DocumentNode, Set<string>>();
-const MOST_KNOWN = 100;
+/** What operations were found to cost, with what may count of their variables: so many bytes of it, estimated. */
+const MAX_KNOWN_BYTES = 2 * 1024 * 1024;
+/** Measured: what an entry takes besides its text, which has up to two bytes for each character. */
+const KNOWN_BYTES = 300;
 const MOST_CHARACTERS = 500;
+const known = new LRUCache<string, Cost>({ maxSize: MAX_KNOWN_BYTES, sizeCalculation: (_, key) => KNOWN_BYTES + 2 * key.length });
 
-/** As `findFault`, found once for the same sizes of pages. */
-export function complexityFault(
-  schema: GraphQLSchema,
-  document: DocumentNode,
-  operationName: string | null | undefined,
-  variables: Record<string, unknown>,
-): GraphQLError | null {
-  // Texts do not count.
-  const sizes = JSON.stringify(variables, (_, value: unknown) => (typeof value === 'string' ? '' : value));
-  const key = `${operationName ?? ''} ${sizes}`;
-  const mayRun = known.get(document) ?? new Set<string>();
-  if (mayRun.has(key)) return null;
-  const { found, isForAllTexts } = findFault(schema, document, operationName, variables);
-  if (!found && isForAllTexts && key.length <= MOST_CHARACTERS && mayRun.size < MOST_KNOWN) known.set(document, mayRun.add(key));
+/** Stands for a document in the keys of what is known, and keeps nothing of it. */
+const numbers = new WeakMap<DocumentNode, number>();
+let newest = 0;
 
-  return found;
+function numberOf(document: DocumentNode): number {
+  let number = numbers.get(document);
+  if (number === undefined) numbers.set(document, (number = ++newest));
+
+  return number;
 }
 
-/** The option `complexity` of a field: objects of its own, or how many there are with those that are selected of it. */
-type Complexity = number | ((of: { args: Record<string, unknown>; childComplexity: number }) => number);
+/** The most that an answer can hold. */
+export interface Cost {
+  /** What is read for it: each object, and for fields that read more than they show as much as they say. */
+  objects: number;
+  /** Everything that stands in it: scalars, nulls, lists and objects. */
+  values: number;
+}
 
-const tooMuch = (why: string) => fault('BAD_USER_INPUT', why, { http: 400 });
+const NOTHING: Cost = { objects: 0, values: 0 };
 
 /**
- * Of a document that is valid. Nothing is found when it may run, and when its operation or its variables are not right: who executes it
- * says how.
+ * What an operation of a valid document can cost, or why it may not run: it could ask for too much. Found once for the same sizes of pages.
+ * What cannot be executed costs nothing: when there is no such operation, or when its variables are not right. Who executes it says what is
+ * wrong.
  */
-function findFault(
+export function costOf(
   schema: GraphQLSchema,
   document: DocumentNode,
   operationName: string | null | undefined,
   variables: Record<string, unknown>,
-): { found: GraphQLError | null; isForAllTexts: boolean } {
+): Cost | GraphQLError {
   const operation = getOperationAST(document, operationName);
+  const given = operation && variablesOf(schema, operation, variables, 0).coerced;
   const root = operation && schema.getRootType(operation.operation);
-  const values = operation && variablesOf(schema, operation, variables, 0).coerced;
-  // Another text may be right where this one is not: a value of an enum, say.
-  if (!root || !values) return { found: null, isForAllTexts: false };
-  const counting = new Counting(schema, document, values);
-  try {
-    const { objects, selections } = counting.ofObject(root, operation.selectionSet);
-    if (selections > MAX_SELECTIONS)
-      throw tooMuch(`With its fragments this asks for ${selections} fields, and ${MAX_SELECTIONS} is the most.`);
-    if (objects > MOST_OBJECTS) throw tooManyObjects(objects);
+  // Another value may be right where this one is not.
+  if (!root || !given) return NOTHING;
+  // Texts do not count.
+  const sizes = JSON.stringify(given, (_, value: unknown) => (typeof value === 'string' ? '' : value));
+  const key = `${numberOf(document)} ${operationName ?? ''} ${sizes}`;
+  const before = known.get(key);
+  if (before) return before;
+  const { cost, isForAllTexts } = count(schema, document, operation, root, given);
+  if (!(cost instanceof GraphQLError) && isForAllTexts && key.length <= MOST_CHARACTERS) known.set(key, cost);
 
-    return { found: null, isForAllTexts: counting.isForAllTexts };
+  return cost;
+}
+
+/** Of operations that are one request: all of them together may cost no more than one alone. */
+export function costOfAll(costs: readonly Cost[]): Cost | GraphQLError {
+  const all = {
+    objects: costs.reduce((sum, { objects }) => sum + objects, 0),
+    values: costs.reduce((sum, { values }) => sum + values, 0),
+  };
+
+  return faultOf(all, 'All operations of this request together', {}) ?? all;
+}
+
+/**
+ * The option `complexity` of a field, in objects. A number: of its own, besides what is selected of it. A function, of a list: `own + items *
+ * childComplexity`, where that is what is selected of each item.
+ */
+type Complexity = number | ((of: { args: Record<string, unknown>; childComplexity: number }) => number);
+
+const BEFORE_IT_IS_EXECUTED = { http: 400 };
+const tooMuch = (why: string, details: { http?: number } = BEFORE_IT_IS_EXECUTED) => fault('BAD_USER_INPUT', why, details);
+const LESS = 'Ask for smaller pages, or for less of each item.';
+const tooManyObjects = (objects: number | string, what = 'This', details?: { http?: number }) =>
+  tooMuch(`${what} could ask for ${objects} objects, and ${MOST_OBJECTS} is the most. ${LESS}`, details);
+
+function faultOf({ objects, values }: Cost, what = 'This', details?: { http?: number }): GraphQLError | null {
+  if (objects > MOST_OBJECTS) return tooManyObjects(objects, what, details);
+  if (values > MAX_VALUES) return tooMuch(`${what} could ask for ${values} values, and ${MAX_VALUES} is the most. ${LESS}`, details);
+
+  return null;
+}
+
+function count(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  { selectionSet }: OperationDefinitionNode,
+  root: GraphQLObjectType,
+  variables: Record<string, unknown>,
+): { cost: Cost | GraphQLError; isForAllTexts: boolean } {
+  const counting = new Counting(schema, document, variables);
+  try {
+    const { objects, values } = counting.ofObject(root, selectionSet);
+    const cost = { objects, values: 1 + values };
+
+    return { cost: faultOf(cost) ?? cost, isForAllTexts: counting.isForAllTexts };
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
 
-    return { found: error, isForAllTexts: false };
+    return { cost: error, isForAllTexts: false };
   }
 }
 
@@ -101,14 +151,18 @@ function unlessRefused<Values>(read: () => Values): Values | null {
   }
 }
 
-const tooManyObjects = (objects: number | string) =>
-  tooMuch(`This could ask for ${objects} objects, and ${MOST_OBJECTS} is the most. Ask for smaller pages, or nest less.`);
-
-/** Of what is selected of an object: the objects that it can hold at the most, and the selections with all fragments expanded. */
-interface Size {
-  objects: number;
-  selections: number;
+/** Of what is selected of an object. */
+interface Size extends Cost {
+  /** Of one item of each of its lists: how many items there are is said by who has the object, as a page by its `first`. */
+  ofItems: Cost;
 }
+
+const EMPTY: Size = { objects: 0, values: 0, ofItems: NOTHING };
+const LEAF: Size = { ...EMPTY, values: 1 };
+/** A page that is not told how large it is to be. */
+const USUAL_PAGE = 20;
+/** In a list that is on no page, and has no option `complexity`: what changed of a profile, or what is wrong with an input. */
+const MAX_OTHER_ITEMS = 20;
 
 /**
  * Counts each selection set once for each type that it is of, however often fragments lead there. A document whose fragments multiply takes
@@ -119,7 +173,7 @@ class Counting {
   isForAllTexts = true;
   private readonly fragments = new Map<string, FragmentDefinitionNode>();
   private readonly sizes = new Map<SelectionSetNode, Map<GraphQLObjectType, Size>>();
-  private readonly introspected = new Map<SelectionSetNode, Map<unknown, number>>();
+  private readonly introspected = new Map<SelectionSetNode, Map<unknown, Cost>>();
   private introspectedCount = 0;
 
   constructor(
@@ -136,11 +190,13 @@ class Counting {
     if (!ofSet) this.sizes.set(set, (ofSet = new Map<GraphQLObjectType, Size>()));
     const known = ofSet.get(type);
     if (known) return known;
-    const size = { objects: 0, selections: 0 };
+    const size = { objects: 0, values: 0, ofItems: { objects: 0, values: 0 } };
     for (const [selection, inner] of this.selected(type, set)) {
-      const { objects, selections } = selection.kind === Kind.FIELD ? this.ofField(type, selection) : this.ofObject(type, inner!);
-      size.objects += objects;
-      size.selections += 1 + selections;
+      const one = selection.kind === Kind.FIELD ? this.ofField(type, selection) : this.ofObject(type, inner!);
+      size.objects += one.objects;
+      size.values += one.values;
+      size.ofItems.objects += one.ofItems.objects;
+      size.ofItems.values += one.ofItems.values;
     }
     ofSet.set(type, size);
 
@@ -171,37 +227,47 @@ class Counting {
     return valueOf(GraphQLSkipDirective) !== true && valueOf(GraphQLIncludeDirective) !== false;
   }
 
+  /** The field with its value, and all that is in it but the items of a list whose number is not known here. */
   private ofField(parent: GraphQLObjectType, node: FieldNode): Size {
     const field = this.fieldOf(parent, node);
-    const type = field && getNamedType(field.type);
-    // What has no fields is free, and the parser bounds how many there are.
-    if (!isCompositeType(type) || !node.selectionSet) return { objects: 0, selections: 0 };
-    const { objects: each, selections } = this.ofType(type, node.selectionSet);
-    const args = unlessRefused(() => getArgumentValues(field!, node, this.variables));
+    if (!field) return LEAF;
+    const type = getNamedType(field.type);
+    const isList = isListType(getNullableType(field.type));
+    const isObject = isCompositeType(type) && node.selectionSet !== undefined;
+    if (!isObject && !isList) return LEAF;
+    const size = isObject ? this.ofType(type, node.selectionSet) : EMPTY;
+    const args = unlessRefused(() => getArgumentValues(field, node, this.variables));
     // Execution refuses the field alone, for a null where none may be, and goes on with the others.
-    if (!args) return { objects: 1, selections };
+    if (!args) return { objects: 1, values: 1, ofItems: NOTHING };
     if (field === SchemaMetaFieldDef || field === TypeMetaFieldDef) {
       this.isForAllTexts &&= field === SchemaMetaFieldDef;
 
-      return { objects: this.ofIntrospection(undefined, field, type as GraphQLObjectType, node), selections };
+      return { ...this.ofIntrospection(undefined, field, type as GraphQLObjectType, node), ofItems: NOTHING };
     }
-    // A field that reads more than it shows says so itself.
-    const own = field!.extensions.complexity as Complexity | undefined;
-    if (typeof own === 'number') return { objects: own + each, selections };
-    if (own) return { objects: own({ args, childComplexity: each }), selections };
-    // A page counts its objects as often as it may hold them.
-    const times = 'first' in args ? Math.max(1, Number(args.first ?? 20)) : 1;
+    // A page has as many items in each of its lists as it was asked for.
+    const items = 'first' in args ? Math.max(1, Number(args.first ?? USUAL_PAGE)) : MAX_OTHER_ITEMS;
+    const objects = size.objects + items * size.ofItems.objects;
+    const values = 1 + size.values + items * size.ofItems.values;
+    const own = field.extensions.complexity as Complexity | undefined;
+    if (typeof own === 'function') {
+      const all = (childComplexity: number) => own({ args, childComplexity });
 
-    return { objects: 1 + times * each, selections };
+      return { objects: all(objects), values: 1 + (all(1) - all(0)) * values, ofItems: NOTHING };
+    }
+    if (isList) return { objects: 0, values: 1, ofItems: { objects: (isObject ? 1 : 0) + objects, values } };
+
+    return { objects: (own ?? 1) + objects, values, ofItems: NOTHING };
   }
 
   private ofType(type: GraphQLCompositeType, set: SelectionSetNode): Size {
     if (isObjectType(type)) return this.ofObject(type, set);
     const sizes = this.schema.getPossibleTypes(type).map((one) => this.ofObject(one, set));
+    const largest = (sizeOf: (size: Size) => number) => Math.max(0, ...sizes.map(sizeOf));
 
     return {
-      objects: Math.max(0, ...sizes.map(({ objects }) => objects)),
-      selections: Math.max(0, ...sizes.map(({ selections }) => selections)),
+      objects: largest(({ objects }) => objects),
+      values: largest(({ values }) => values),
+      ofItems: { objects: largest(({ ofItems }) => ofItems.objects), values: largest(({ ofItems }) => ofItems.values) },
     };
   }
 
@@ -218,33 +284,44 @@ class Counting {
    * Lists of the schema have no `first`, and its types differ in how long they are. But the schema is here, so what a field of introspection
    * holds is looked at; each selection of each of its objects once, and no more of them than an answer may have.
    */
-  private ofIntrospection(source: unknown, field: GraphQLField<unknown, unknown>, type: GraphQLObjectType, node: FieldNode): number {
+  private ofIntrospection(source: unknown, field: GraphQLField<unknown, unknown>, type: GraphQLObjectType, node: FieldNode): Cost {
     const args = getArgumentValues(field, node, this.variables);
     const value: unknown = field.resolve!(source, args, undefined, { schema: this.schema } as GraphQLResolveInfo);
-    let objects = 0;
-    for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) {
-      if (one !== null && one !== undefined) objects += 1 + this.ofIntrospected(one, type, node.selectionSet!);
+    const isList = Array.isArray(value);
+    const cost = { objects: 0, values: isList ? 1 : 0 };
+    for (const one of isList ? (value as unknown[]) : [value]) {
+      cost.values += 1;
+      if (one === null || one === undefined || !node.selectionSet) continue;
+      const { objects, values } = this.ofIntrospected(one, type, node.selectionSet);
+      cost.objects += 1 + objects;
+      cost.values += values;
     }
 
-    return objects;
+    return cost;
   }
 
-  private ofIntrospected(value: unknown, type: GraphQLObjectType, set: SelectionSetNode): number {
+  private ofIntrospected(value: unknown, type: GraphQLObjectType, set: SelectionSetNode): Cost {
     let ofSet = this.introspected.get(set);
-    if (!ofSet) this.introspected.set(set, (ofSet = new Map<unknown, number>()));
+    if (!ofSet) this.introspected.set(set, (ofSet = new Map<unknown, Cost>()));
     const known = ofSet.get(value);
     if (known !== undefined) return known;
     if (++this.introspectedCount > MOST_OBJECTS) throw tooManyObjects(`more than ${MOST_OBJECTS}`);
-    let objects = 0;
+    const cost = { objects: 0, values: 0 };
     for (const [selection, inner] of this.selected(type, set)) {
-      if (selection.kind !== Kind.FIELD) objects += this.ofIntrospected(value, type, inner!);
-      else if (inner) {
-        const field = type.getFields()[selection.name.value]!;
-        objects += this.ofIntrospection(value, field, getNamedType(field.type) as GraphQLObjectType, selection);
-      }
+      const { objects, values } =
+        selection.kind === Kind.FIELD ? this.ofIntrospectedField(value, type, selection) : this.ofIntrospected(value, type, inner!);
+      cost.objects += objects;
+      cost.values += values;
     }
-    ofSet.set(value, objects);
+    ofSet.set(value, cost);
 
-    return objects;
+    return cost;
+  }
+
+  private ofIntrospectedField(value: unknown, type: GraphQLObjectType, node: FieldNode): Cost {
+    const field = type.getFields()[node.name.value];
+    if (!field || (!node.selectionSet && !isListType(getNullableType(field.type)))) return LEAF;
+
+    return this.ofIntrospection(value, field, getNamedType(field.type) as GraphQLObjectType, node);
   }
 }

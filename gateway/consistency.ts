@@ -29,32 +29,59 @@ export interface ConsistencyReport {
   lagMs: number;
 }
 
+/** Where an operation waits for a projection. */
+export interface WaitingRoom {
+  /** @returns what to call when it does not wait any more; null when there is no place for it */
+  enter(): (() => void) | null;
+  /** Has the client left, who would get the answer? */
+  readonly isLeft: boolean;
+}
+
+/** For frames of subscriptions, which have bounds of their own. */
+const OPEN: WaitingRoom = { enter: () => () => undefined, isLeft: false };
+
 export class Consistency {
   /** For how long something of this operation waited; what waited at the same time is counted once. */
   waitedMs = 0;
   satisfied = true;
   /** Of the reads that are not as of another one already: the oldest of them is what the answer is as of. */
   private lowest: number | null = null;
-  private highest: number;
+  private highest = 0;
   private committed: number | null = null;
   private waiting = 0;
   private waitingSince = 0;
+  /** Null while nothing waits, or if there is no place to wait. */
+  private leaveRoom: (() => void) | null = null;
   private lagMs = 0;
 
   constructor(
     readonly epoch: string,
-    /** Nothing older than this may be answered. */
-    readonly floor: number,
+    /** The position that the client asked for. */
+    private readonly asked: number,
     readonly staleOk: boolean,
     private readonly waitMs: number,
-    /** What all operations of the request together have seen, and what the client's cookie says that it has. */
-    private readonly request = { highest: floor, seen: 0 },
-  ) {
-    this.highest = floor;
+    /** Of all operations of the request together: what they have seen, and what the client's cookie says that it has. */
+    private readonly request = { seen: 0, kept: 0 },
+    private readonly room = OPEN,
+  ) {}
+
+  /** Nothing older than this may be answered. */
+  get floor(): number {
+    return Math.max(this.asked, this.request.kept);
   }
 
-  /** What a request asks for. @throws BAD_TOKEN, BAD_USER_INPUT */
-  static of(request: ConsistencyRequest, epoch: string, readDeadlineMs: number): Consistency {
+  /**
+   * What a request asks for.
+   * @param isPossible can the journal have come to a position?
+   * @throws BAD_TOKEN, BAD_USER_INPUT
+   */
+  static of(
+    request: ConsistencyRequest,
+    epoch: string,
+    readDeadlineMs: number,
+    isPossible: (position: number) => boolean = () => true,
+    room = OPEN,
+  ): Consistency {
     const tokens = listOf(request.header);
     if (tokens.length > 16) throw fault('BAD_TOKEN', 'At most 16 consistency tokens can be sent at once.', { http: 400 });
     // A header that a proxy repeats comes as a list.
@@ -66,14 +93,12 @@ export class Consistency {
       throw fault('BAD_USER_INPUT', `${WAIT_HEADER} is a number of milliseconds.`, { http: 400 });
     try {
       const { position } = mergeTokens(tokens, epoch);
-      const kept = ofCookie(request.cookie, epoch);
+      if (!isPossible(position)) throw new BadTokenError('This consistency token is from the future: the journal has not come so far.');
+      const ofItsCookie = ofCookie(request.cookie, epoch);
+      const kept = isPossible(ofItsCookie) ? ofItsCookie : 0;
+      const waitMs = Math.min(readDeadlineMs, ...waits.map(Number));
 
-      const floor = Math.max(position, kept);
-
-      return new Consistency(epoch, floor, read === 'stale-ok', Math.min(readDeadlineMs, ...waits.map(Number)), {
-        highest: floor,
-        seen: kept,
-      });
+      return new Consistency(epoch, position, read === 'stale-ok', waitMs, { seen: kept, kept }, room);
     } catch (error) {
       if (error instanceof BadTokenError) throw fault('BAD_TOKEN', error.message, { http: 400 });
       throw error;
@@ -90,7 +115,19 @@ export class Consistency {
 
   /** For another operation of the same request, at the same time as this one: the same demands. */
   sibling(): Consistency {
-    return new Consistency(this.epoch, this.floor, this.staleOk, this.waitMs, this.request);
+    return new Consistency(this.epoch, this.asked, this.staleOk, this.waitMs, this.request, this.room);
+  }
+
+  /** Is it a cookie that demands the most? */
+  get isOfCookie(): boolean {
+    return this.request.kept > this.asked;
+  }
+
+  /** The journal has not come to what the cookie says: nobody can have been given it, and a browser's user did not choose it. */
+  forgetCookie(): void {
+    const { request } = this;
+    if (request.seen === request.kept) request.seen = 0;
+    request.kept = 0;
   }
 
   /**
@@ -111,25 +148,40 @@ export class Consistency {
 
   private reached(position: number): void {
     this.highest = Math.max(this.highest, position);
-    this.request.highest = Math.max(this.request.highest, position);
     this.request.seen = Math.max(this.request.seen, position);
   }
 
   /**
    * Something begins to wait. All waiting of an operation together has one deadline, however many fields wait for however many
    * reads, at once or one after another.
-   * @param now on `performance.now`'s clock, as what is returned: when it must end
+   * @param now on `performance.now`'s clock, as what is returned: when it must end. That is at once if there is no place to wait
    */
   beginWaiting(now: number): number {
-    if (this.waiting === 0) this.waitingSince = now;
+    if (this.waiting === 0) {
+      this.waitingSince = now;
+      this.leaveRoom = this.room.enter();
+    }
     this.waiting += 1;
 
-    return this.waitingSince + this.waitMs - this.waitedMs;
+    return this.hasNoPlace ? this.waitingSince : this.waitingSince + this.waitMs - this.waitedMs;
   }
 
   endWaiting(now: number): void {
     this.waiting -= 1;
-    if (this.waiting === 0) this.waitedMs += now - this.waitingSince;
+    if (this.waiting > 0) return;
+    this.waitedMs += now - this.waitingSince;
+    this.leaveRoom?.();
+    this.leaveRoom = null;
+  }
+
+  /** It would wait, and may not: too many do. */
+  get hasNoPlace(): boolean {
+    return this.waiting > 0 && this.leaveRoom === null;
+  }
+
+  /** Nobody is there any more to wait for. */
+  get isLeft(): boolean {
+    return this.room.isLeft;
   }
 
   /** For the cookie: what was really seen. A token that nobody gave out must not stay with a browser, where all would wait for it. */
@@ -139,12 +191,12 @@ export class Consistency {
 
   /** For the header, which the operations of a request have in common. */
   header(): string {
-    return encodeToken({ epoch: this.epoch, position: this.request.highest });
+    return encodeToken({ epoch: this.epoch, position: Math.max(this.floor, this.request.seen) });
   }
 
   /** The newest that was seen, or asked for. */
   get newest(): Token {
-    return { epoch: this.epoch, position: this.highest };
+    return { epoch: this.epoch, position: Math.max(this.floor, this.highest) };
   }
 
   report(): ConsistencyReport {

@@ -5,10 +5,19 @@
 import { GraphQLError, type FormattedExecutionResult } from 'graphql';
 import type { TokenFault } from './sessions.js';
 
-export type FaultCode = 'UNAUTHENTICATED' | 'FORBIDDEN' | 'BAD_USER_INPUT' | 'BAD_TOKEN' | 'NOT_CAUGHT_UP' | 'OVERLOADED' | 'UNAVAILABLE';
+export type FaultCode =
+  | 'UNAUTHENTICATED'
+  | 'FORBIDDEN'
+  | 'BAD_USER_INPUT'
+  | 'ANSWER_TOO_LARGE'
+  | 'BAD_TOKEN'
+  | 'NOT_CAUGHT_UP'
+  | 'OVERLOADED'
+  | 'RATE_LIMITED'
+  | 'UNAVAILABLE';
 
 /** Those after which the same again may succeed. */
-const RETRYABLE: ReadonlySet<FaultCode> = new Set(['NOT_CAUGHT_UP', 'OVERLOADED', 'UNAVAILABLE']);
+const RETRYABLE: ReadonlySet<FaultCode> = new Set(['NOT_CAUGHT_UP', 'OVERLOADED', 'RATE_LIMITED', 'UNAVAILABLE']);
 
 /**
  * @param http the HTTP status when the fault ends the whole request before it is executed; later it changes nothing
@@ -41,6 +50,30 @@ export const authenticationOf = (code: TokenFault): Authentication => ({
 
 export const overloaded = () => fault('OVERLOADED', 'This gateway has its hands full. Nothing was done; try again.', { http: 503 });
 
+/**
+ * Somebody has used up a budget. Nothing was done of what was asked for.
+ * @param budget its name, as in docs/limits.md
+ */
+export function rateLimited(why: string, budget: string, retryAfterMs: number) {
+  const seconds = secondsOf(retryAfterMs);
+
+  return fault('RATE_LIMITED', `${why} Try again in ${seconds} ${seconds === 1 ? 'second' : 'seconds'}.`, {
+    http: 429,
+    budget,
+    retryAfterMs,
+  });
+}
+
+/** The header `Retry-After` of errors that say when to come again; null if none does. */
+export function retryAfterOf(errors: readonly { extensions?: Record<string, unknown> }[] = []): string | null {
+  const waitsMs = errors.map(({ extensions }) => Number(extensions?.retryAfterMs ?? 0));
+  const longestMs = Math.max(0, ...waitsMs);
+
+  return longestMs > 0 ? String(secondsOf(longestMs)) : null;
+}
+
+const secondsOf = (ms: number) => Math.ceil(ms / 1_000);
+
 /** graphql-js describes a wrong value by writing all of it down, once for each thing that is wrong with it. */
 const MAX_MESSAGE_CHARACTERS = 1_000;
 
@@ -48,12 +81,18 @@ const MAX_MESSAGE_CHARACTERS = 1_000;
 export const cutMessage = (message: string): string =>
   message.length <= MAX_MESSAGE_CHARACTERS ? message : `${message.slice(0, MAX_MESSAGE_CHARACTERS - 1).toWellFormed()}…`;
 
+/** The header `WWW-Authenticate` of a 401 (RFC 6750, section 3). */
+export const NO_ACCESS = 'Bearer error="invalid_token"';
+
 export const A_BUG = 'Something went wrong here. It was written down.';
 
-/** Is there nothing in an answer but that nobody is signed in? */
-export const isRefusedWhole = ({ data, errors = [] }: Pick<FormattedExecutionResult, 'data' | 'errors'>): boolean =>
+/** Is there nothing in an answer but this refusal, that nobody is signed in, say? */
+export const isRefusedWhole = (
+  { data, errors = [] }: Pick<FormattedExecutionResult, 'data' | 'errors'>,
+  code: FaultCode = 'UNAUTHENTICATED',
+): boolean =>
   errors.length > 0 &&
-  errors.every(({ extensions }) => extensions?.code === 'UNAUTHENTICATED') &&
+  errors.every(({ extensions }) => extensions?.code === code) &&
   Object.values(data ?? {}).every((field) => field === null);
 
 /** To all who come before a gateway has what it cannot do without. */

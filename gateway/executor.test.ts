@@ -14,11 +14,13 @@ import {
   validate,
   type ExecutionResult,
 } from 'graphql';
+import { AnswerSize } from './answer-size.js';
 import type { Context } from './context.js';
 import { fault } from './errors.js';
 import { Executor } from './executor.js';
 
 const context = {} as Context;
+const bounded = (bytes: number) => ({ answerSize: new AnswerSize(bytes) }) as Context;
 
 const Thing: GraphQLObjectType = new GraphQLObjectType({
   name: 'Thing',
@@ -181,5 +183,63 @@ describe('an operation that comes again', () => {
       const { data } = await executor.execute({ document, operation, operationName: null, variables: {}, context });
       expect({ ...data }).toEqual({ a: from, b: from + 1, c: from + 2 });
     }
+  });
+});
+
+describe('an answer that becomes too large', () => {
+  const executor = new Executor(schema);
+  const run = (text: string, of: Context) => {
+    const document = parse(text);
+    expect(validate(schema, document)).toEqual([]);
+
+    return executor.execute({ document, operation: getOperationAST(document)!, operationName: null, variables: {}, context: of });
+  };
+  const codes = ({ errors = [] }: ExecutionResult) => errors.map(({ extensions }) => extensions.code);
+
+  it('ends the whole operation, with nothing of what was made', async () => {
+    const text = '{ a: thing { name things { name } } b: thing { refused } told }';
+    expect(codes(await run(text, bounded(1_000)))).toEqual(['NOT_CAUGHT_UP']);
+    const ended = await run(text, bounded(60));
+    expect(ended.data).toBeNull();
+    expect(codes(ended)).toEqual(['ANSWER_TOO_LARGE']);
+  });
+
+  it('is counted for all operations of a request', async () => {
+    const request = bounded(200);
+    expect((await run('{ thing { name } }', request)).errors).toBeUndefined();
+    const text = `{ ${Array.from({ length: 5 }, (_, i) => `a${i}: thing { name }`).join(' ')} }`;
+    expect(codes(await run(text, request))).toEqual(['ANSWER_TOO_LARGE']);
+    expect(codes(await run('{ thing { name } }', request))).toEqual(['ANSWER_TOO_LARGE']);
+  });
+
+  it('calls no mutation any more, and says which were begun', async () => {
+    const from = counted;
+    const names = Array.from({ length: 20 }, (_, i) => `count${i}`);
+    const { data, errors } = await run(`mutation { ${names.map((name) => `${name}: count`).join(' ')} }`, bounded(20 * 10 + 50));
+    const { begun, notBegun } = errors![0]!.extensions.mutations as { begun: string[]; notBegun: string[] };
+    expect(data).toBeNull();
+    expect([...begun, ...notBegun]).toEqual(names);
+    expect(begun.length).toBe(counted - from);
+    expect(notBegun.length).toBeGreaterThan(0);
+  });
+
+  it('counts its errors too', async () => {
+    const text = `{ ${Array.from({ length: 90 }, (_, i) => `a${i}: thing { broken }`).join(' ')} }`;
+    expect(codes(await run(text, bounded(10_000)))).toEqual(['ANSWER_TOO_LARGE']);
+  });
+
+  it('has no more errors than are told, and says that there are more', async () => {
+    const times = (field: string, n: number) => `{ ${Array.from({ length: n }, (_, i) => `a${i}: thing { ${field} }`).join(' ')} }`;
+    expect((await run(times('broken', 100), context)).errors).toHaveLength(100);
+    const bugs = await run(times('broken', 500), context);
+    expect(bugs.errors).toHaveLength(101);
+    expect(Object.keys(bugs.data!)).toHaveLength(500);
+    expect(bugs.errors!.at(-1)!.extensions.code).toBe('INTERNAL_SERVER_ERROR');
+    // Who tries again because of them all tries again because of this one too.
+    const late = await run(times('refused', 500), context);
+    expect(late.errors!.at(-1)!.extensions).toEqual({ code: 'NOT_CAUGHT_UP', retryable: true });
+    const never = await run(times('things { never }', 300), context);
+    expect(never.errors).toHaveLength(101);
+    expect(JSON.stringify(never.data)).toContain('"a299":{"things":[null,null]}');
   });
 });

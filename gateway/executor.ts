@@ -1,5 +1,5 @@
 /**
- * Executes queries and mutations as graphql-js does, and remembers the plan of each operation.
+ * Executes operations as graphql-js does, and remembers the plan of each. A subscription's is that of its frames.
  *
  * graphql-js works out again, for each request, which fields a selection set has, where each is defined, and which arguments it takes. It also
  * calls a function, with a description of the call, for what is only a property of an object. Here, all that depends on the document alone is
@@ -9,12 +9,16 @@
  *
  * A plan grows while it is executed: a selection set is planned when the first object comes to it. So the work and the memory that one document
  * can take are at most what graphql-js would take, however its fragments nest.
+ *
+ * The bytes of an answer are counted while it is made, and so are its errors. Where the answer becomes too large, the whole operation ends: no
+ * resolver is called any more, and what was made is dropped.
  */
 import {
   defaultFieldResolver,
   defaultTypeResolver,
   execute,
   getArgumentValues,
+  getOperationAST,
   GraphQLEnumType,
   GraphQLError,
   GraphQLIncludeDirective,
@@ -30,6 +34,7 @@ import {
   TypeNameMetaFieldDef,
   visit,
   type DocumentNode,
+  type ExecutionArgs,
   type ExecutionResult,
   type FieldNode,
   type FragmentDefinitionNode,
@@ -45,17 +50,28 @@ import { collectFields, collectSubfields } from 'graphql/execution/collectFields
 import { getFieldDef } from 'graphql/execution/execute.js';
 import { inspect } from 'graphql/jsutils/inspect.js';
 import { LRUCache } from 'lru-cache';
+import { AnswerSize } from './answer-size.js';
+import { costOf } from './complexity.js';
 import type { Context } from './context.js';
+import { bytesOf } from './document-size.js';
+import { fault } from './errors.js';
+import { HeavyWork } from './heavy-work.js';
+import type { ClientAddress } from './origins.js';
 import { variablesOf } from './variables.js';
 
 /** Memory of all plans together, with the documents that they keep alive. */
-const MAX_PLANNED_BYTES = 64 * 1024 * 1024;
+const MAX_PLANNED_BYTES = 48 * 1024 * 1024;
 /** A document that takes more is planned again for each request, as graphql-js does it. */
 const MAX_DOCUMENT_BYTES = 2 * 1024 * 1024;
-/** Measured: a node of a document with its place in the text; a field of a plan; a plan. */
-const NODE_BYTES = 250;
+/** Measured: a field of a plan; a plan. */
 const FIELD_BYTES = 400;
 const PLAN_BYTES = 600;
+
+/** In one answer: each has a text, a path and a place in the document, and is described at some cost. */
+const MAX_ERRORS = 100;
+/** An error in an answer, besides its message, and each step of its path. */
+const ERROR_BYTES = 120;
+const STEP_BYTES = 12;
 
 export interface OperationExecution {
   document: DocumentNode;
@@ -64,6 +80,8 @@ export interface OperationExecution {
   operationName: string | null | undefined;
   variables: Record<string, unknown> | undefined;
   context: Context;
+  /** Of a frame. */
+  rootValue?: unknown;
 }
 
 export class Executor {
@@ -72,6 +90,8 @@ export class Executor {
     maxEntrySize: MAX_DOCUMENT_BYTES,
   });
 
+  private readonly heavy = new HeavyWork();
+
   constructor(private readonly schema: GraphQLSchema) {}
 
   /** Estimated, of all plans that are remembered. */
@@ -79,30 +99,77 @@ export class Executor {
     return this.planned.calculatedSize;
   }
 
+  /** For who calls graphql-js's `execute` with these, be it for a query, a mutation, or a frame of a subscription. */
+  executeAsTold({ document, operationName, variableValues, contextValue, rootValue }: ExecutionArgs): Promise<ExecutionResult> {
+    return this.execute({
+      document,
+      operation: getOperationAST(document, operationName) ?? undefined,
+      operationName,
+      variables: variableValues ?? undefined,
+      context: contextValue as Context,
+      rootValue,
+    });
+  }
+
   /** Executes an operation of a valid document. Like graphql-js's `execute`, it does not reject: the result has the errors. */
-  async execute({ document, operation, operationName, variables, context }: OperationExecution): Promise<ExecutionResult> {
+  async execute(asked: OperationExecution): Promise<ExecutionResult> {
+    const { document, operationName, variables = {}, context, rootValue } = asked;
+    // A frame is small.
+    const cost = rootValue === undefined ? costOf(this.schema, document, operationName, variables) : null;
+    let turn: ReturnType<HeavyWork['begin']> = null;
+    try {
+      // Who lets an operation come here has asked whether it costs too much.
+      if (cost && 'values' in cost)
+        turn = this.heavy.begin(cost.values, (context.address as ClientAddress | undefined)?.network ?? '', context.valuesTogether);
+    } catch (error) {
+      return { errors: [error as GraphQLError], data: null };
+    }
+    if (!turn) return this.executeNow(asked);
+    const end = await turn;
+    if ((context as Partial<Context>).presence?.isGone) {
+      end();
+      return { errors: [fault('UNAVAILABLE', 'Nobody waits for it any more.')], data: null };
+    }
+
+    return this.executeNow(asked).finally(end);
+  }
+
+  private async executeNow({
+    document,
+    operation,
+    operationName,
+    variables,
+    context,
+    rootValue,
+  }: OperationExecution): Promise<ExecutionResult> {
     const { schema } = this;
     const type = operation && schema.getRootType(operation.operation);
     const variableValues = operation && variablesOf(schema, operation, variables, 0).coerced;
+    if (operation && !variableValues) return { errors: variablesOf(schema, operation, variables).errors! };
     // graphql-js says what is wrong with a request that cannot be executed.
-    if (!operation || !type || !variableValues || operation.operation === OperationTypeNode.SUBSCRIPTION)
-      return execute({ schema, document, operationName, variableValues: variables, contextValue: context });
+    if (!operation || !type || !variableValues)
+      return execute({ schema, document, operationName, variableValues: variables, contextValue: context, rootValue });
 
     const errors = new CollectedErrors();
+    const size = (context.answerSize as AnswerSize | undefined) ?? new AnswerSize();
+    const begun: string[] = [];
+    const isMutation = operation.operation === OperationTypeNode.MUTATION;
+    let fields: Fields | undefined;
     let data: unknown;
     try {
       const planned = this.planOf(document);
       const { fragments } = planned;
       const plan = planned.planOf(operation, variableValues);
-      const execution: Execution = { schema, plan, fragments, operation, variableValues, context, errors };
-      const inOrder = operation.operation === OperationTypeNode.MUTATION;
-      data = await (inOrder ? executeInOrder : executeFields)(execution, plan.rootFields(execution, type), undefined, undefined);
+      const execution: Execution = { schema, plan, fragments, operation, variableValues, context, rootValue, errors, size, begun };
+      fields = plan.rootFields(execution, type);
+      data = await (isMutation ? executeInOrder : executeFields)(execution, fields, rootValue, undefined);
     } catch (error) {
+      if (size.isFull) return { errors: [size.fault(isMutation ? { mutations: mutationsOf(fields, begun) } : {})], data: null };
       data = null;
-      errors.add(error as GraphQLError, undefined);
+      errors.add(error, undefined);
     }
 
-    return errors.all.length === 0 ? { data: data as Answered } : { errors: errors.all, data: data as Answered | null };
+    return errors.count === 0 ? { data: data as Answered } : { errors: errors.told(), data: data as Answered | null };
   }
 
   private planOf(document: DocumentNode): PlannedDocument {
@@ -126,16 +193,16 @@ class PlannedDocument {
   private readonly plans = new Map<string, Plan>();
   /** The variables that decide which fields there are. */
   private readonly switches = new Set<string>();
-  bytes = 0;
+  bytes: number;
 
   constructor(
     document: DocumentNode,
     private readonly onGrowth: (planned: PlannedDocument) => void,
   ) {
     for (const one of document.definitions) if (one.kind === Kind.FRAGMENT_DEFINITION) this.fragments[one.name.value] = one;
+    this.bytes = bytesOf(document);
     visit(document, {
       enter: (node) => {
-        this.bytes += NODE_BYTES;
         if (node.kind !== Kind.DIRECTIVE || !SWITCHING.has(node.name.value)) return;
         for (const { value } of node.arguments ?? []) if (value.kind === Kind.VARIABLE) this.switches.add(value.name.value);
       },
@@ -162,17 +229,23 @@ class PlannedDocument {
   }
 }
 
+/** What has taken place, or may have, although the answer does not tell of it, and what has not. */
+const mutationsOf = (fields: Fields | undefined, begun: readonly string[]) => ({
+  begun,
+  notBegun: (fields?.all ?? []).map(({ name }) => name).filter((name) => !begun.includes(name)),
+});
+
 /** The fields of an operation, as far as objects came to them. */
 class Plan {
-  private root: readonly Field[] | undefined;
+  private root: Fields | undefined;
 
   constructor(private readonly onGrowth: (fields: number) => void) {}
 
-  rootFields({ schema, fragments, variableValues, operation }: Execution, type: GraphQLObjectType): readonly Field[] {
+  rootFields({ schema, fragments, variableValues, operation }: Execution, type: GraphQLObjectType): Fields {
     return (this.root ??= this.fieldsOf(schema, type, collectFields(schema, fragments, variableValues, type, operation.selectionSet)));
   }
 
-  fieldsBelow({ schema, fragments, variableValues }: Execution, { nodes, below }: Field, type: GraphQLObjectType): readonly Field[] {
+  fieldsBelow({ schema, fragments, variableValues }: Execution, { nodes, below }: Field, type: GraphQLObjectType): Fields {
     let fields = below.get(type);
     if (!fields) {
       fields = this.fieldsOf(schema, type, collectSubfields(schema, fragments, variableValues, type, nodes));
@@ -182,12 +255,14 @@ class Plan {
     return fields;
   }
 
-  private fieldsOf(schema: GraphQLSchema, parent: GraphQLObjectType, collected: Map<string, readonly FieldNode[]>): readonly Field[] {
+  private fieldsOf(schema: GraphQLSchema, parent: GraphQLObjectType, collected: Map<string, readonly FieldNode[]>): Fields {
     const fields: Field[] = [];
+    let bytes = OBJECT_BYTES;
     for (const [name, nodes] of collected) {
       const definition = getFieldDef(schema, parent, nodes[0]!);
       if (!definition) continue;
       const { resolve, args, type } = definition;
+      bytes += name.length + NAME_BYTES;
       const innerType = type instanceof GraphQLNonNull ? type.ofType : type;
       fields.push({
         name,
@@ -205,8 +280,19 @@ class Plan {
     }
     this.onGrowth(fields.length + 1);
 
-    return fields;
+    return { all: fields, bytes };
   }
+}
+
+/** Brackets and a comma; quotes, a colon and a comma. */
+const OBJECT_BYTES = 2;
+const NAME_BYTES = 4;
+
+/** Of an object. */
+interface Fields {
+  readonly all: readonly Field[];
+  /** Of their names in the answer, with what stands around them. */
+  readonly bytes: number;
 }
 
 interface Field {
@@ -226,7 +312,7 @@ interface Field {
   /** The value of `__typename`. */
   readonly typename: string | undefined;
   /** The fields below it, of each type of object that has come here. */
-  readonly below: Map<GraphQLObjectType, readonly Field[]>;
+  readonly below: Map<GraphQLObjectType, Fields>;
 }
 
 interface Execution {
@@ -236,7 +322,11 @@ interface Execution {
   readonly operation: OperationDefinitionNode;
   readonly variableValues: Record<string, unknown>;
   readonly context: Context;
+  readonly rootValue: unknown;
   readonly errors: CollectedErrors;
+  readonly size: AnswerSize;
+  /** The fields of a mutation that were executed, and the one that is. */
+  readonly begun: string[];
 }
 
 type Fragments = Record<string, FragmentDefinitionNode>;
@@ -262,7 +352,7 @@ class Call {
     if (this.described) return this.described;
     const { field, path } = this;
     const { definition, nodes, parent } = field;
-    const { schema, fragments, operation, variableValues } = this.execution;
+    const { schema, fragments, operation, variableValues, rootValue } = this.execution;
 
     return (this.described = {
       fieldName: definition.name,
@@ -272,7 +362,7 @@ class Call {
       path,
       schema,
       fragments,
-      rootValue: undefined,
+      rootValue,
       operation,
       variableValues,
     });
@@ -283,26 +373,59 @@ class Call {
 const Row = function () {} as unknown as new () => Answered;
 Row.prototype = Object.create(null) as Answered;
 
-/** The errors of an execution. Once a position is null because of one, nothing more is said of what is below. */
+/** The errors of an execution, as many as are told. Once a position is null because of one, nothing more is said of what is below. */
 class CollectedErrors {
-  readonly all: GraphQLError[] = [];
+  private readonly all: GraphQLError[] = [];
   private readonly positions = new Set<Path | undefined>();
+  private leftOut = 0;
+  private areAlike = true;
 
-  add(error: GraphQLError, path: Path | undefined): void {
+  get count(): number {
+    return this.all.length + this.leftOut;
+  }
+
+  /** Those that come now are left out, and need not be described. */
+  get isFull(): boolean {
+    return this.all.length >= MAX_ERRORS;
+  }
+
+  add(error: unknown, path: Path | undefined): void {
+    if (this.isFull) {
+      this.leftOut += 1;
+      this.areAlike &&= codeOf(error) === codeOf(this.all[0]);
+      return;
+    }
     if (this.positions.has(undefined)) return;
     for (let at = path; at; at = at.prev) if (this.positions.has(at)) return;
     this.positions.add(path);
-    this.all.push(error);
+    this.all.push(error as GraphQLError);
+  }
+
+  told(): readonly GraphQLError[] {
+    if (this.leftOut === 0) return this.all;
+    // What has no code is a bug.
+    const { code, retryable } = this.all[0]!.extensions;
+    const areAlike = this.areAlike && this.all.every((error) => error.extensions.code === code);
+    const alike = { code: code ?? 'INTERNAL_SERVER_ERROR', ...(retryable === undefined ? {} : { retryable }) };
+
+    return [
+      ...this.all,
+      new GraphQLError(`There are more errors than these ${MAX_ERRORS}.`, { extensions: areAlike ? alike : { code: 'TOO_MANY_ERRORS' } }),
+    ];
   }
 }
 
-type ExecuteFields = (execution: Execution, fields: readonly Field[], source: unknown, path: Path | undefined) => unknown;
+const codeOf = (error: unknown): unknown => (error instanceof GraphQLError ? error.extensions.code : undefined);
+
+type ExecuteFields = (execution: Execution, fields: Fields, source: unknown, path: Path | undefined) => unknown;
 
 /** One after another, as mutations are. */
 const executeInOrder: ExecuteFields = (execution, fields, source, path) => {
+  execution.size.add(fields.bytes);
   let results: Answered | PromiseLike<Answered> = new Row();
-  for (const field of fields) {
+  for (const field of fields.all) {
     const step = (before: Answered): Answered | PromiseLike<Answered> => {
+      if (!execution.size.isFull) execution.begun.push(field.name);
       const value = executeField(execution, field, source, path);
       const finish = (resolved: unknown) => {
         before[field.name] = resolved;
@@ -321,8 +444,9 @@ const executeInOrder: ExecuteFields = (execution, fields, source, path) => {
 const executeFields: ExecuteFields = (execution, fields, source, path) => {
   const results = new Row();
   let pending: [name: string, value: PromiseLike<unknown>][] | undefined;
+  execution.size.add(fields.bytes);
   try {
-    for (const field of fields) {
+    for (const field of fields.all) {
       const value = executeField(execution, field, source, path);
       results[field.name] = value;
       if (isPromise(value)) (pending ??= []).push([field.name, value]);
@@ -350,7 +474,13 @@ function settle(results: Answered, pending: [name: string, value: PromiseLike<un
 
 function executeField(execution: Execution, field: Field, source: unknown, prev: Path | undefined): unknown {
   const { isProperty, typename, leaf, isNullable, definition } = field;
-  if (typename !== undefined) return typename;
+  const { size } = execution;
+  if (size.isFull) size.end();
+  if (typename !== undefined) {
+    size.addLeaf(typename);
+
+    return typename;
+  }
   let call: Call | undefined;
   try {
     let value: unknown;
@@ -359,7 +489,7 @@ function executeField(execution: Execution, field: Field, source: unknown, prev:
       if (leaf) {
         // Most fields are this: nothing is made for them but the value.
         if ((value === null || value === undefined) && isNullable) return null;
-        if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return completeLeaf(leaf, value);
+        if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return completeLeaf(size, leaf, value);
       }
     }
     const mine = (call = new Call(execution, field, prev));
@@ -384,9 +514,20 @@ function resolve({ field, execution, info }: Call, source: unknown): unknown {
 
 /** Where null is allowed, an error makes the value null. Elsewhere it goes on to what the value is part of. */
 function failed({ execution, field }: Call, type: GraphQLOutputType, path: Path, thrown: unknown): null {
-  const error = locatedError(thrown, field.nodes, responsePathAsArray(path));
-  if (type instanceof GraphQLNonNull) throw error;
-  execution.errors.add(error, path);
+  const { errors, size } = execution;
+  const isNullable = !(type instanceof GraphQLNonNull);
+  // Nothing of it will be told.
+  if (size.isFull || (errors.isFull && !isNullable)) throw thrown;
+  if (errors.isFull) {
+    errors.add(thrown, path);
+
+    return null;
+  }
+  const steps = responsePathAsArray(path);
+  const error = locatedError(thrown, field.nodes, steps);
+  if (!isNullable) throw error;
+  size.add(ERROR_BYTES + error.message.length + STEP_BYTES * steps.length);
+  errors.add(error, path);
 
   return null;
 }
@@ -401,16 +542,20 @@ function complete(call: Call, type: GraphQLOutputType, path: Path, value: unknow
     throw new Error(`Cannot return null for non-nullable field ${parent.name}.${definition.name}.`);
   }
   if (value === null || value === undefined) return null;
-  if (isLeaf(type)) return completeLeaf(type, value);
+  if (isLeaf(type)) return completeLeaf(call.execution.size, type, value);
   if (type instanceof GraphQLList) return completeList(call, type.ofType, path, value);
   if (type instanceof GraphQLObjectType) return completeObject(call, type, path, value);
 
   return completeAbstract(call, type, path, value);
 }
 
-function completeLeaf(type: GraphQLLeafType, value: unknown): unknown {
+function completeLeaf(size: AnswerSize, type: GraphQLLeafType, value: unknown): unknown {
   const serialized: unknown = type.serialize(value);
-  if (serialized !== null && serialized !== undefined) return serialized;
+  if (serialized !== null && serialized !== undefined) {
+    size.addLeaf(serialized);
+
+    return serialized;
+  }
   const call = `${inspect(type)}.serialize(${inspect(value)})`;
   throw new Error(`Expected \`${call}\` to return non-nullable value, returned: ${inspect(serialized)}`);
 }

@@ -18,6 +18,7 @@ import { liveShard, shardName, shardOf, type ProjectionId, type Shard, type Spac
 import type { Logger } from '../shared/log.js';
 import type { Consistency } from './consistency.js';
 import { fault, overloaded } from './errors.js';
+import { FairLimit } from './fair-limit.js';
 import type { Progress } from './progress.js';
 import type { Reads } from './reads.js';
 import { resumeCursor, type Resume } from './resume-cursor.js';
@@ -101,34 +102,111 @@ export interface FeedDefinition<Change, News extends Told> {
 
 /** Frames that wait for one subscriber, at the most; then it gets a reset instead. */
 const MOST_WAITING = 1_000;
+/** Of a gateway, that wait for all subscribers: beyond that, those for whom more than a few wait get resets. */
+const MAX_WAITING_IN_ALL = 2_000_000;
+const MAX_FEW_WAITING = 50;
 const MOST_IN_A_READ = 500;
-/** Of a gateway: subscriptions that read at once what they have missed (the others wait), and frames of it that wait to be taken. */
-const MOST_BEGINNING = 200;
+/** Of what a subscription has missed: it is read a little at a time, and others have their turns between. */
+const MAX_MISSED_IN_A_READ = 100;
+/** Of a gateway: reads at once with which subscriptions begin (the others wait, fairly by address); and those of what was missed. */
+const MOST_BEGINNING = 16;
+const MAX_REPLAYING = 4;
+/** Of a gateway: frames that were missed and wait to be taken; and of these, of subscriptions from one address. */
 const MOST_REPLAYED = 200_000;
-const replays = { limit: pLimit(MOST_BEGINNING), frames: 0 };
+const MAX_REPLAYED_OF_ADDRESS = 100_000;
+
+const beginnings = new FairLimit(MOST_BEGINNING);
+const replaying = new FairLimit(MAX_REPLAYING);
+const restarts = pLimit(MOST_BEGINNING);
+/** Frames that wait, but for those that were missed. */
+let waitingInAll = 0;
 
 const changeId = ({ position, index }: Resume): ChangeId => ({ position, index: index ?? LAST_INDEX });
 
+/** What a frame is made of; not made before it is taken. */
+interface Missed<News extends Told> {
+  at: Resume;
+  told: News | Reset | { type: 'live' };
+}
+
+const replayed = { all: 0, byAddress: new Map<string, number>() };
+
+/** What a subscriber has missed, in order. */
+class Replay<News extends Told> {
+  private missed: Missed<News>[] = [];
+  private next = 0;
+
+  constructor(private readonly address: string) {}
+
+  get size(): number {
+    return this.missed.length - this.next;
+  }
+
+  get isLiveToCome(): boolean {
+    return this.missed.at(-1)?.told.type === 'live' && this.size > 0;
+  }
+
+  /** @throws OVERLOADED, and has nothing any more */
+  add(missed: Missed<News>[]): void {
+    const ofAddress = replayed.byAddress.get(this.address) ?? 0;
+    if (replayed.all + missed.length > MOST_REPLAYED || ofAddress + missed.length > MAX_REPLAYED_OF_ADDRESS) {
+      this.clear();
+      throw overloaded();
+    }
+    this.count(missed.length);
+    this.missed.push(...missed);
+  }
+
+  shift(): Missed<News> | undefined {
+    const missed = this.missed[this.next];
+    if (!missed) return undefined;
+    this.next += 1;
+    this.count(-1);
+    if (this.size === 0) this.clear();
+
+    return missed;
+  }
+
+  /** The last reset in place of all, if there is one. */
+  reduceToReset(at: Resume): void {
+    const last = this.missed.findLast(({ told }) => isReset(told));
+    if (last) this.set([{ at, told: last.told }]);
+  }
+
+  /** In place of all. */
+  set(missed: Missed<News>[]): void {
+    this.clear();
+    this.count(missed.length);
+    this.missed = missed;
+  }
+
+  clear(): void {
+    this.count(-this.size);
+    this.missed = [];
+    this.next = 0;
+  }
+
+  private count(difference: number): void {
+    replayed.all += difference;
+    const ofAddress = (replayed.byAddress.get(this.address) ?? 0) + difference;
+    if (ofAddress > 0) replayed.byAddress.set(this.address, ofAddress);
+    else replayed.byAddress.delete(this.address);
+  }
+}
+
 class Subscriber<News extends Told> {
-  /** What was missed, then `live`: as long as the log at most, and never thrown away. */
-  private replay: Frame<News>[] = [];
-  private readonly frames: Frame<News>[] = [];
-  topics = new Set<string>();
-  last: ChangeId = { position: 0, index: 0 };
+  private frames: Frame<News>[] = [];
   isOver = false;
   /** Who waits for a frame: there is none then. */
   private taker: Taker<Frame<News>> | null = null;
 
   constructor(
-    readonly id: string,
     private epoch: string,
+    /** The last change of which it is told, or that it knows. */
+    public last: ChangeId,
+    /** As long as the log at most, and never thrown away. */
+    private readonly replay: Replay<News>,
   ) {}
-
-  /** In place of what is still to be replayed. */
-  begin(replay: Frame<News>[]): void {
-    replays.frames += replay.length - this.replay.length;
-    this.replay = replay;
-  }
 
   take(taker: Taker<Frame<News>>): void {
     this.taker = taker;
@@ -136,22 +214,28 @@ class Subscriber<News extends Told> {
   }
 
   push(news: Frame<News>): void {
-    if (this.taker) {
-      this.give(news);
-    } else if (this.frames.length >= MOST_WAITING) {
-      this.frames.length = 0;
+    if (this.taker) return this.give(news);
+    const isTooSlow = this.frames.length >= MOST_WAITING || (waitingInAll >= MAX_WAITING_IN_ALL && this.frames.length >= MAX_FEW_WAITING);
+    if (isTooSlow) {
+      this.forget();
       this.frames.push(frame<News>(news.epoch, news.at, { type: 'reset', reason: 'TOO_SLOW' }));
     } else {
       this.frames.push(news);
     }
+    waitingInAll += 1;
   }
 
   /** It gets no more frames. */
   end(): void {
     this.isOver = true;
-    this.begin([]);
-    this.frames.length = 0;
+    this.replay.clear();
+    this.forget();
     this.settle();
+  }
+
+  private forget(): void {
+    waitingInAll -= this.frames.length;
+    this.frames = [];
   }
 
   private settle(): void {
@@ -168,25 +252,44 @@ class Subscriber<News extends Told> {
   }
 
   private first(): Frame<News> | undefined {
-    if (this.replay.length === 0) return this.frames.length > 0 ? this.frames.shift() : undefined;
-    replays.frames -= 1;
+    const missed = this.replay.shift();
+    if (missed) return frame<News>(this.epoch, missed.at, missed.told);
+    if (this.frames.length === 0) return undefined;
+    waitingInAll -= 1;
 
-    return this.replay.shift();
+    return this.frames.shift();
   }
 
   /** In place of all that it has not taken yet. What it has taken of another epoch it may have dropped, that it is live too. */
   reset(epoch: string, at: Resume, reason: ResetReason): void {
-    const isLive = epoch === this.epoch && !this.replay.some(({ type }) => type === 'live');
+    const isLive = epoch === this.epoch && !this.replay.isLiveToCome;
     this.epoch = epoch;
-    this.frames.length = 0;
-    this.begin([frame<News>(epoch, at, { type: 'reset', reason }), ...(isLive ? [] : [frame<News>(epoch, at, { type: 'live' })])]);
+    this.forget();
+    this.replay.set([{ at, told: { type: 'reset', reason } }, ...(isLive ? [] : [{ at, told: { type: 'live' as const } }])]);
     this.settle();
   }
 }
 
+/**
+ * All subscribers with the same id: they listen to the same topics, of which there may be thousands. One that begins at an older moment than what
+ * the others have been told of has a listener of its own, whose topics are as of then.
+ */
+class Listener<News extends Told> {
+  readonly subscribers = new Set<Subscriber<News>>();
+
+  constructor(
+    readonly id: string,
+    public topics: Set<string>,
+    /** The last change that concerned it: its topics are as of this one, or later. */
+    public last: ChangeId,
+  ) {}
+}
+
 class Tail<Change, News extends Told> {
-  private readonly subscribers = new Set<Subscriber<News>>();
-  private readonly byTopic = new Map<string, Set<Subscriber<News>>>();
+  private readonly listeners = new Set<Listener<News>>();
+  /** Whom others with the same id join. */
+  private readonly byId = new Map<string, Listener<News>>();
+  private readonly byTopic = new Map<string, Set<Listener<News>>>();
   private last: ChangeId | null = null;
   private epoch: string;
   private reading = false;
@@ -215,36 +318,51 @@ class Tail<Change, News extends Told> {
   }
 
   get isEmpty(): boolean {
-    return this.subscribers.size === 0;
+    return this.listeners.size === 0;
   }
 
-  /** From the subscriber's `last` on; it must know its topics as of then. */
-  add(subscriber: Subscriber<News>): void {
-    this.enter(subscriber);
+  /**
+   * From the subscriber's `last` on.
+   * @param topics as of then
+   * @returns what to call when it leaves
+   */
+  add(id: string, subscriber: Subscriber<News>, topics: ReadonlySet<string>): () => void {
+    const known = this.byId.get(id);
+    const listener =
+      known && compareChanges(subscriber.last, known.last) >= 0 ? known : new Listener<News>(id, new Set(topics), subscriber.last);
+    if (listener !== known) this.enter(listener);
+    if (!known) this.byId.set(id, listener);
+    listener.subscribers.add(subscriber);
     if (this.last === null || compareChanges(subscriber.last, this.last) < 0) this.last = subscriber.last;
     void this.read();
+
+    return () => {
+      listener.subscribers.delete(subscriber);
+      if (listener.subscribers.size === 0) this.leave(listener);
+    };
   }
 
-  remove(subscriber: Subscriber<News>): void {
-    this.subscribers.delete(subscriber);
-    for (const topic of subscriber.topics) this.cease(topic, subscriber);
+  private enter(listener: Listener<News>): void {
+    this.listeners.add(listener);
+    for (const topic of listener.topics) this.listen(topic, listener);
   }
 
-  private enter(subscriber: Subscriber<News>): void {
-    this.subscribers.add(subscriber);
-    for (const topic of subscriber.topics) this.listen(topic, subscriber);
+  private leave(listener: Listener<News>): void {
+    this.listeners.delete(listener);
+    if (this.byId.get(listener.id) === listener) this.byId.delete(listener.id);
+    for (const topic of listener.topics) this.cease(topic, listener);
   }
 
-  private listen(topic: string, subscriber: Subscriber<News>): void {
-    subscriber.topics.add(topic);
+  private listen(topic: string, listener: Listener<News>): void {
+    listener.topics.add(topic);
     const listeners = this.byTopic.get(topic) ?? new Set();
-    this.byTopic.set(topic, listeners.add(subscriber));
+    this.byTopic.set(topic, listeners.add(listener));
   }
 
-  private cease(topic: string, subscriber: Subscriber<News>): void {
-    subscriber.topics.delete(topic);
+  private cease(topic: string, listener: Listener<News>): void {
+    listener.topics.delete(topic);
     const listeners = this.byTopic.get(topic);
-    listeners?.delete(subscriber);
+    listeners?.delete(listener);
     if (listeners?.size === 0) this.byTopic.delete(topic);
   }
 
@@ -287,20 +405,29 @@ class Tail<Change, News extends Told> {
   private async restart(reason: ResetReason): Promise<void> {
     const { redis, space } = this.reads;
     const { topics, decode } = this.definition;
-    const before = [...this.subscribers];
-    const starts = await Promise.all(before.map(({ id }) => readStart(redis, space, this.shard, topics(id).set, null, decode)));
+    const before = [...this.listeners];
+    const starts = await Promise.all(
+      before.map(({ id }) => restarts(() => readStart(redis, space, this.shard, topics(id).set, null, 0, decode))),
+    );
     if (starts.some(({ applied, target }) => applied < Math.max(0, target))) throw new Error('the shard is being built');
-    before.forEach((subscriber, i) => {
-      if (subscriber.isOver) return;
+    before.forEach((listener, i) => {
+      // They may have left meanwhile.
+      if (!this.listeners.has(listener)) return;
       const { applied: position, value } = starts[i]!;
-      this.remove(subscriber);
-      subscriber.topics = new Set([topics(subscriber.id).own, ...value.members]);
-      subscriber.last = { position, index: LAST_INDEX };
-      this.enter(subscriber);
-      subscriber.reset(space.epoch, { position, index: null }, reason);
+      const { subscribers, id } = listener;
+      this.leave(listener);
+      listener.topics = new Set([topics(id).own, ...value.members]);
+      listener.last = { position, index: LAST_INDEX };
+      this.enter(listener);
+      const known = this.byId.get(id);
+      if (!known || compareChanges(known.last, listener.last) > 0) this.byId.set(id, listener);
+      for (const subscriber of [...subscribers]) {
+        subscriber.last = listener.last;
+        subscriber.reset(space.epoch, { position, index: null }, reason);
+      }
     });
     // Others may have come meanwhile.
-    const all = [...this.subscribers].map(({ last }) => last);
+    const all = [...this.listeners].flatMap(({ subscribers }) => [...subscribers].map(({ last }) => last));
     this.last = all.length > 0 ? all.reduce((a, b) => (compareChanges(a, b) < 0 ? a : b)) : null;
     this.isBehind = true;
   }
@@ -309,13 +436,18 @@ class Tail<Change, News extends Told> {
     const told = this.definition.tell(change);
     const news = told && frame<News>(this.epoch, change.id, told);
     const move = this.definition.move?.(change);
-    for (const subscriber of [...(this.byTopic.get(this.definition.topicOf(change)) ?? [])]) {
-      // Each change once.
-      if (compareChanges(change.id, subscriber.last) <= 0) continue;
-      subscriber.last = change.id;
-      if (move?.isOn) this.listen(move.topic, subscriber);
-      else if (move) this.cease(move.topic, subscriber);
-      if (news) subscriber.push(news);
+    for (const listener of [...(this.byTopic.get(this.definition.topicOf(change)) ?? [])]) {
+      // Each change once, for each of them too.
+      if (compareChanges(change.id, listener.last) <= 0) continue;
+      listener.last = change.id;
+      if (move?.isOn) this.listen(move.topic, listener);
+      else if (move) this.cease(move.topic, listener);
+      // Not in a copy: one that leaves meanwhile, because of the frame of another, is told nothing.
+      for (const subscriber of listener.subscribers) {
+        if (compareChanges(change.id, subscriber.last) <= 0) continue;
+        subscriber.last = change.id;
+        if (news) subscriber.push(news);
+      }
     }
   }
 }
@@ -328,44 +460,81 @@ export class Feed<Change, News extends Told> {
     private readonly reads: Reads,
     private readonly progress: Progress,
     private readonly log: Logger,
+    private readonly mostMissedInARead = MAX_MISSED_IN_A_READ,
   ) {}
 
   /**
    * What happens to what is asked about `id`: first what has happened since `after` (or a reset, when that cannot be told),
    * then a `live` frame, then what happens from now on.
+   * @param address of whose share it is what is read and kept at the beginning
    * @throws as any read
    */
-  async follow(consistency: Consistency, id: string, after: (Resume & { epoch: string }) | null): Promise<Frames<Frame<News>>> {
+  async follow(
+    consistency: Consistency,
+    id: string,
+    after: (Resume & { epoch: string }) | null,
+    address: string,
+  ): Promise<Frames<Frame<News>>> {
     const { reads, definition } = this;
     const { epoch } = reads.space;
     const shard = shardOf(definition.projection, id, reads.space);
+    const isAsBefore = () => reads.space.epoch === epoch && shardOf(definition.projection, id, reads.space).generation === shard.generation;
     const { own, set } = definition.topics(id);
     const isOfThisEpoch = after !== null && after.epoch === epoch;
-    const begin = () =>
-      reads.read(
-        consistency,
-        shard,
-        (redis, space) => readStart(redis, space, shard, set, isOfThisEpoch ? changeId(after) : null, definition.decode),
-        { floor: isOfThisEpoch ? after.position : 0, fromTheFuture },
-      );
-    const { value, applied } = await (isOfThisEpoch ? replays.limit(begin) : begin());
+    if (isOfThisEpoch && !this.progress.isPossible(after.position)) throw fromTheFuture();
+    const begun = isOfThisEpoch ? changeId(after) : null;
+    const { value, applied } = await reads.read(
+      consistency,
+      shard,
+      (redis, space) =>
+        (begun ? replaying : beginnings).run(address, () =>
+          readStart(redis, space, shard, set, begun, this.mostMissedInARead, definition.decode),
+        ),
+      { floor: isOfThisEpoch ? after.position : 0, fromTheFuture },
+    );
     // It was of a journal that is over by now, or of a generation that is not the one that is read any more.
-    const { generation } = shardOf(definition.projection, id, reads.space);
-    if (reads.space.epoch !== epoch || generation !== shard.generation) return this.follow(consistency, id, after);
-    const subscriber = new Subscriber<News>(id, epoch);
-    subscriber.topics = new Set([own, ...value.members]);
-    subscriber.last = { position: applied, index: LAST_INDEX };
+    if (!isAsBefore()) return this.follow(consistency, id, after, address);
+    const topics = new Set([own, ...value.members]);
     const now: Resume = { position: applied, index: null };
-    const missed = this.missed(epoch, value.changes, subscriber.topics, now, after !== null && (!isOfThisEpoch || value.isTorn));
-    if (replays.frames + missed.length > MOST_REPLAYED) throw overloaded();
-    subscriber.begin([...missed, frame<News>(epoch, now, { type: 'live' })]);
+    const replay = new Replay<News>(address);
+    try {
+      let { changes, isTorn } = value;
+      for (;;) {
+        replay.add(this.missed(changes, topics, applied));
+        const last = changes.at(-1)?.id;
+        if (isTorn || changes.length < this.mostMissedInARead || last!.position > applied) break;
+        // Others begin meanwhile, and what comes of this moment or before is read in any case.
+        const page = await reads.read(
+          consistency,
+          shard,
+          (redis, space) =>
+            replaying.run(address, () => readChanges(redis, space, shard, last!, this.mostMissedInARead, definition.decode)),
+          { floor: applied, isBase: false },
+        );
+        ({ changes, isTorn } = page.value);
+        if (!isAsBefore()) break;
+      }
+      if (!isAsBefore()) {
+        replay.clear();
+        return await this.follow(consistency, id, after, address);
+      }
+      const isTooOld = after !== null && (!isOfThisEpoch || isTorn);
+      if (isTooOld) replay.set([{ at: now, told: { type: 'reset', reason: 'CURSOR_TOO_OLD' } }]);
+      // One reset in place of all, as of now.
+      else replay.reduceToReset(now);
+      replay.add([{ at: now, told: { type: 'live' } }]);
+    } catch (error) {
+      replay.clear();
+      throw error;
+    }
+    const subscriber = new Subscriber<News>(epoch, { position: applied, index: LAST_INDEX }, replay);
     const tail = this.tails.get(shard.number) ?? new Tail(definition, shard, reads, this.progress, this.log);
     this.tails.set(shard.number, tail);
-    tail.add(subscriber);
+    const remove = tail.add(id, subscriber, topics);
     const leave = () => {
       if (subscriber.isOver) return;
       subscriber.end();
-      tail.remove(subscriber);
+      remove();
       if (!tail.isEmpty) return;
       tail.stopListening();
       this.tails.delete(shard.number);
@@ -387,18 +556,13 @@ export class Feed<Change, News extends Told> {
     return frames;
   }
 
-  /** Each change that concerns the subscriber, or one reset in place of all, as of now. */
-  private missed(epoch: string, changes: Logged<Change>[], topics: ReadonlySet<string>, now: Resume, isTooOld: boolean): Frame<News>[] {
-    if (isTooOld) return [frame<News>(epoch, now, { type: 'reset', reason: 'CURSOR_TOO_OLD' })];
-    // Topics as of now; if they were others meanwhile, there is a reset.
-    const told = changes.flatMap((change) => {
-      const news = topics.has(this.definition.topicOf(change)) ? this.definition.tell(change) : null;
-      return news ? [{ at: change.id, news }] : [];
+  /** Each change that concerns the subscriber. Topics are as of now; if they were others meanwhile, there is a reset. */
+  private missed(changes: Logged<Change>[], topics: ReadonlySet<string>, applied: number): Missed<News>[] {
+    return changes.flatMap((change) => {
+      const isMissed = change.id.position <= applied && topics.has(this.definition.topicOf(change));
+      const told = isMissed ? this.definition.tell(change) : null;
+      return told ? [{ at: change.id, told }] : [];
     });
-    const last = told.findLast(({ news }) => isReset(news));
-    if (last && isReset(last.news)) return [frame<News>(epoch, now, last.news)];
-
-    return told.map(({ at, news }) => frame<News>(epoch, at, news));
   }
 }
 

@@ -1,32 +1,80 @@
 /** GraphQL over HTTP: Apollo Server, and what it is told about our contract. https://graphql.github.io/graphql-over-http/draft/ */
-import { ApolloServer, HeaderMap, type ApolloServerPlugin } from '@apollo/server';
+import { ApolloServer, HeaderMap, type ApolloServerPlugin, type GraphQLRequest } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../shared/log.js';
+import { admit } from './admission.js';
 import { acceptedBy, EVENT_STREAM, GRAPHQL_RESPONSE, JSON_TYPE } from './accept.js';
-import { complexityFault } from './complexity.js';
+import { costOf } from './complexity.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services, Transport } from './context.js';
-import { A_BUG, cutMessage, isRefusedWhole } from './errors.js';
-import { Executor } from './executor.js';
-import { isTooDeep, TOO_DEEP } from './json.js';
-import { PARSE_OPTIONS, type Operations } from './operations.js';
-import { errorBody, gate, GRAPHQL_PATH, isForPeople, kindOf, notExecuted, readJsonOnly, refuseOtherMethods } from './requests.js';
+import { A_BUG, cutMessage, isRefusedWhole, NO_ACCESS, retryAfterOf } from './errors.js';
+import type { Executor } from './executor.js';
+import { PARSE_OPTIONS, VALIDATION_OPTIONS } from './document-size.js';
+import { isTooDeep, TOO_DEEP, TOO_DEEP_CODE } from './json.js';
+import type { LargeRequests } from './large-requests.js';
+import type { CheckedDocuments, OperationRequest, Operations } from './operations.js';
+import {
+  clientName,
+  errorBody,
+  gate,
+  GRAPHQL_PATH,
+  isForPeople,
+  kindOf,
+  notExecuted,
+  readJsonOnly,
+  refusalOfDocument,
+  refuseOtherMethods,
+} from './requests.js';
+import type { ShowPage } from './ide.js';
+import { noIntrospection, withoutSuggestions } from './introspection.js';
 import type { Origins } from './origins.js';
+import { presenceOf } from './presence.js';
+import { rateLimitHeaders } from './rates.js';
+import { rootFields } from './root-fields.js';
 import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
-import { cookiesOf, createContext, parametersOf } from './transport.js';
+import { cookieName, cookiesOf, createContext, parametersOf, refusalOfNobody } from './transport.js';
+import type { TrustedDocuments } from './trusted-documents.js';
+import { askerAt } from './work.js';
+import { UnsentAnswers } from './unsent-answers.js';
 
 const MOST_IN_A_BATCH = 10;
+/** Of SHA-256 in hex. */
+const HASH_CHARACTERS = 64;
 
-/** @param ide the page for those who open the path in a browser */
+export interface HttpOptions {
+  /** Whether operations may ask for the schema, and errors may suggest what is in it. */
+  introspection: boolean;
+  /** Whether a request may have several operations. */
+  batches: boolean;
+  /** For those who open the path in a browser. */
+  showPage: ShowPage;
+}
+
 export async function serveHttp(
   app: FastifyInstance,
   schema: GraphQLSchema,
-  { services, operations, streams, ide }: { services: Services; operations: Operations; streams: EventStreams; ide: string },
+  {
+    services,
+    executor,
+    operations,
+    documents,
+    streams,
+    large,
+  }: {
+    services: Services;
+    executor: Executor;
+    operations: Operations;
+    documents: TrustedDocuments;
+    streams: EventStreams;
+    large: LargeRequests;
+  },
+  { introspection, batches, showPage }: HttpOptions,
 ) {
-  const executor = new Executor(schema);
+  /** What to call when a request is over. */
+  const placesOf = new WeakMap<FastifyRequest, () => void>();
   const apollo = new ApolloServer<Context>({
     // Apollo executes by something else than graphql-js only for what it calls a gateway.
     gateway: {
@@ -47,61 +95,109 @@ export async function serveHttp(
       consistencyOfEveryResponse,
       statusForPlainJson,
       statusForNoAccess,
+      refusedDocuments,
       noSubscriptions,
       boundedWork(schema),
+      admittedWork(schema),
       loggedBugs(services.log),
     ],
     // `gate` decides it, for event streams too.
     csrfPrevention: false,
+    // Ours says so in the same words on sockets and event streams.
     introspection: true,
+    validationRules: introspection ? [] : [noIntrospection],
     includeStacktraceInErrorResponses: false,
     persistedQueries: false,
     // They are executed at the same time, so they wait once.
-    allowBatchedHttpRequests: true,
+    allowBatchedHttpRequests: batches,
     stopOnTerminationSignals: false,
     parseOptions: PARSE_OPTIONS,
-    formatError: presentable,
+    validationOptions: VALIDATION_OPTIONS,
+    // Its key ends with the hash of the text. What is not there is not valid, or was given up meanwhile: Apollo looks for itself.
+    documentStore: {
+      get: async (key) => operations.withHash(key.slice(-HASH_CHARACTERS)),
+      set: async () => undefined,
+      delete: async () => false,
+    },
+    formatError: introspection ? presentable : (formatted, error) => unsuggestive(presentable(formatted, error)),
     logger: services.log,
   });
   await apollo.start();
+  const unsent = new UnsentAnswers();
 
   const contextOf = async (request: FastifyRequest, reply: FastifyReply) => {
-    const done = services.work.begin(Array.isArray(request.body) ? request.body.length : 1);
-    // Who asked may have gone while it waited for its turn, and will not go again.
-    if (reply.raw.destroyed) done();
-    else reply.raw.once('close', done);
     const { origins } = services;
-    const cookies = cookiesOf(origins, request.raw);
     const address = origins.addressOf(request.raw);
-    const context = await createContext(services, address, parametersOf(request.headers), cookies, cookiesOn(origins, request, reply));
+    const presence = presenceOf(reply.raw);
+    // Who leaves before the answer is there holds its places until nothing is done for it any more.
+    placesOf.set(request, services.work.begin(Array.isArray(request.body) ? request.body.length : 1, askerAt(address, request.raw.socket)));
+    const cookies = cookiesOf(origins, request.raw);
+    const parameters = parametersOf(request.headers);
+    const context = await createContext(services, address, parameters, cookies, presence, cookiesOn(origins, request, reply));
     void reply.header('x-request-id', context.correlationId);
+    if (origins.isForwardedInVain(request.raw)) services.rates.suspectProxy(address);
+    const refusal = services.rates.areFor(address) ? services.rates.refusalOfUsedUp(context) : null;
+    if (refusal) {
+      void reply.header('retry-after', retryAfterOf([refusal]));
+      throw refusal;
+    }
 
     return context;
   };
 
-  readJsonOnly(app);
+  readJsonOnly(app, services);
+  // Fastify would read the body of what no route is for.
+  app.addHook('onRequest', (request, reply, done) =>
+    request.is404 ? void reply.code(404).send(errorBody('BAD_REQUEST', 'There is nothing here.')) : done(),
+  );
   refuseOtherMethods(app, GRAPHQL_PATH);
   app.route({
     url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
     exposeHeadRoute: false,
-    ...gate({ services, operations }),
+    ...gate({ services, operations, documents }),
+    preValidation: large.hold(services.origins),
     errorHandler: notExecuted(services.log),
     async handler(request, reply) {
-      if (isForPeople(request)) return reply.header('vary', 'accept').type('text/html; charset=utf-8').send(ide);
-      const { body, method, headers, url } = request;
+      if (isForPeople(request)) return showPage(reply.header('vary', 'accept'));
+      const { body, method, headers } = request;
       const { json, named } = acceptedBy(headers.accept);
       if (named.includes(EVENT_STREAM) && (!json || kindOf(operations, request) === OperationTypeNode.SUBSCRIPTION))
         return streams.answer(request, reply);
       // Before anything is done for somebody who would not take the answer.
       if (!json) return reply.code(406).send(errorBody('BAD_REQUEST', 'Answers are JSON, or event streams.'));
+      if (Array.isArray(body) && !batches)
+        return reply.code(400).send(errorBody('BAD_REQUEST', 'One operation comes in one request here.'));
       if (Array.isArray(body) && body.length > MOST_IN_A_BATCH) {
         return reply.code(400).send(errorBody('BAD_REQUEST', `At most ${MOST_IN_A_BATCH} operations come in one request.`));
       }
+      if (Array.isArray(body)) request.body = body.map((asked: unknown) => withDocument(documents, asked, clientName(request)));
       const { queries, json: texts } = textsOf(request);
-      if (texts.some(isTooDeep)) return reply.code(400).send(errorBody('BAD_REQUEST', TOO_DEEP));
-      const harm = queries.flatMap((query) => operations.harmIn(query));
-      if (harm.length > 0) {
+      if (texts.some(isTooDeep)) return reply.code(400).send(errorBody(TOO_DEEP_CODE, TOO_DEEP));
+      const { body: asked } = request;
+      const refusal = refusalOfDocument(request);
+      const usedUp = refusalOfNobody(services, request.raw);
+      if (usedUp) {
+        const { http: _, ...extensions } = usedUp.extensions;
+        void reply.code(429).header('retry-after', retryAfterOf([usedUp]));
+        return reply.send({ errors: [{ ...usedUp.toJSON(), extensions }] });
+      }
+      const address = services.origins.addressOf(request.raw);
+      const checked = refusal
+        ? [refusal]
+        : await operations.inTurn(queries, address.network, () => operations.checkAll(queries, address)).catch(asFault);
+      if (checked instanceof GraphQLError)
+        return reply
+          .code(503)
+          .header('retry-after', '1')
+          .send({ errors: [checked.toJSON()] });
+      // Nobody waits for it any more.
+      if (reply.raw.destroyed) return reply.hijack();
+      const together = checked instanceof Map && Array.isArray(asked) ? operations.costOfAll(asked.flatMap(operationIn), checked) : null;
+      const harm = together instanceof GraphQLError ? [together] : checked;
+      if (Array.isArray(harm)) {
+        if (services.rates.areFor(address))
+          services.rates.chargeForDocument({ address, accountId: null, cost: null }, queries.join('').length);
         // As what Apollo finds wrong with a document: see statusForPlainJson.
         const isPlain = !named.includes(GRAPHQL_RESPONSE);
         return reply
@@ -109,20 +205,41 @@ export async function serveHttp(
           .type(`${isPlain ? JSON_TYPE : GRAPHQL_RESPONSE}; charset=utf-8`)
           .send({ errors: harm });
       }
+      const found = harm;
+      const letGo = operations.hold(found);
       const type = headers['content-type'];
-      const answer = await apollo.executeHTTPGraphQLRequest({
-        httpGraphQLRequest: {
-          method,
-          body: Array.isArray(body) ? body.map(withoutEmptyName) : withoutEmptyName(body),
-          headers: new HeaderMap([['accept', json], ...(type === undefined ? [] : [['content-type', type] as const])]),
-          search: url.includes('?') ? withoutEmptyParameters(url.slice(url.indexOf('?'))) : '',
-        },
-        context: () => contextOf(request, reply),
+      const httpGraphQLRequest = {
+        method,
+        body: Array.isArray(asked) ? asked.map((one) => asking(one, found)) : asking(asked, found),
+        headers: new HeaderMap([['accept', json], ...(type === undefined ? [] : [['content-type', type] as const])]),
+        search: searchOf(request.query as Record<string, string | string[]>),
+      };
+      const invalid = method === 'GET' ? invalidIn(request.query, found) : null;
+      if (invalid) {
+        httpGraphQLRequest.search = searchOf({ ...(request.query as object), ...NOTHING, operationName: '' });
+        refusedOperations.set(httpGraphQLRequest, invalid);
+      }
+      const answering = apollo.executeHTTPGraphQLRequest({
+        httpGraphQLRequest,
+        context: async () =>
+          Object.assign(await contextOf(request, reply), {
+            valuesTogether: together && !(together instanceof GraphQLError) ? together.values : undefined,
+          }),
+      });
+      const answer = await answering.finally(() => {
+        letGo();
+        const done = placesOf.get(request);
+        if (!done) return;
+        // Until the answer is taken; who has gone will not go again.
+        if (reply.raw.destroyed) done();
+        else reply.raw.once('close', done);
       });
       for (const [name, value] of answer.headers) void reply.header(name, value);
       if (answer.status === 503) void reply.header('retry-after', '1');
       if (answer.body.kind !== 'complete')
         throw new Error('Apollo Server answers in parts only where there is @defer, and here there is none.');
+
+      unsent.add(reply.raw, answer.body.string.length);
 
       return reply.code(answer.status ?? 200).send(answer.body.string);
     },
@@ -140,26 +257,119 @@ function textsOf({ method, body, query }: FastifyRequest): { queries: string[]; 
   return { queries: named('query'), json: method === 'GET' ? [...named('variables'), ...named('extensions')] : [] };
 }
 
-/** An empty name of an operation is as none. */
-function withoutEmptyName(asked: unknown): unknown {
-  const isEmpty = typeof asked === 'object' && asked !== null && (asked as { operationName?: unknown }).operationName === '';
-
-  return isEmpty ? { ...asked, operationName: null } : asked;
+/** A bug is none. */
+function asFault(error: unknown): GraphQLError {
+  if (error instanceof GraphQLError) return error;
+  throw error;
 }
 
-/** As what is empty in a body: a form sends a parameter whether there is something in it or not. */
-function withoutEmptyParameters(search: string): string {
-  const parameters = new URLSearchParams(search);
+/** As far as it is one; what it is else, Apollo says. */
+function operationIn(asked: unknown): OperationRequest[] {
+  const { query, operationName, variables } = (asked ?? {}) as Record<string, unknown>;
+  if (typeof query !== 'string') return [];
+  const isObject = typeof variables === 'object' && variables !== null && !Array.isArray(variables);
+
+  return [
+    {
+      query,
+      operationName: typeof operationName === 'string' ? operationName : null,
+      variables: isObject ? (variables as Record<string, unknown>) : {},
+    },
+  ];
+}
+
+/** What is wrong with the document of an operation; null if nothing is. */
+function invalidIn(asked: unknown, documents: CheckedDocuments): RefusedOperation | null {
+  const { query } = (asked ?? {}) as { query?: unknown };
+  const errors = typeof query === 'string' ? documents.get(query)?.errors : null;
+
+  return errors ? { errors, status: 400, characters: (query as string).length } : null;
+}
+
+/** As Apollo is asked: an empty name of an operation is as none, and one whose document is invalid asks for nothing. */
+function asking(asked: unknown, documents: CheckedDocuments): unknown {
+  if (typeof asked !== 'object' || asked === null) return asked;
+  const { operationName } = asked as { operationName?: unknown };
+  const invalid = invalidIn(asked, documents);
+  if (!invalid) return operationName === '' ? { ...asked, operationName: null } : asked;
+  const nothing = { ...asked, ...NOTHING, ...(typeof operationName === 'string' ? { operationName: null } : {}) };
+  refusedOperations.set(nothing, invalid);
+
+  return nothing;
+}
+
+/**
+ * The parameters without those that are empty, as what is empty in a body: a form sends a parameter whether there is something in it or
+ * not.
+ */
+function searchOf(query: Record<string, string | string[]>): string {
+  const parameters = Object.entries(query).flatMap(([name, values]) => [values].flat().map((value): [string, string] => [name, value]));
   const isEmpty = (name: string, value: string) =>
     (name === 'operationName' && value === '') || ((name === 'variables' || name === 'extensions') && (value === '' || value === 'null'));
-  const given = [...parameters].filter(([name, value]) => !isEmpty(name, value));
+  const given = parameters.filter(([name, value]) => !isEmpty(name, value));
 
-  return given.length === parameters.size ? search : `?${new URLSearchParams(given).toString()}`;
+  return given.length === 0 ? '' : `?${new URLSearchParams(given).toString()}`;
 }
+
+/** Takes the place of what is not executed because of its document: Apollo parses and validates nothing itself, and says there what is wrong. */
+const NOTHING = { query: '{ __typename }' };
+
+interface RefusedOperation {
+  errors: readonly GraphQLError[];
+  status: number;
+  /** Of its document. */
+  characters: number;
+}
+
+/** By the body of what Apollo executes in its place, or by the whole request, if it has no body. */
+const refusedOperations = new WeakMap<object, RefusedOperation>();
+
+function refusalOf({ http }: GraphQLRequest): RefusedOperation | null {
+  const { body } = http ?? {};
+  const key = typeof body === 'object' && body !== null ? body : http;
+
+  return (key && refusedOperations.get(key)) ?? null;
+}
+
+/** An operation of a batch. One that is refused asks for nothing: Apollo says so in its place, while the others are executed. */
+function withDocument(documents: TrustedDocuments, asked: unknown, client: string | undefined): unknown {
+  if (typeof asked !== 'object' || asked === null) return asked;
+  const resolved = documents.resolve(asked, client);
+  if (!(resolved instanceof GraphQLError)) return resolved;
+  const nothing = { ...NOTHING };
+  // The status is that of the whole batch, whose other operations are executed.
+  refusedOperations.set(nothing, { errors: [resolved], status: 200, characters: 0 });
+
+  return nothing;
+}
+
+const refusedDocuments: ApolloServerPlugin<Context> = {
+  async requestDidStart() {
+    return {
+      async didResolveOperation({ request }) {
+        const refusal = refusalOf(request);
+        const [first] = refusal?.errors ?? [];
+        if (!refusal || !first) return;
+        const { message, nodes, source, positions, extensions } = first;
+        const http = { status: refusal.status };
+        throw new GraphQLError(message, { nodes, source, positions, extensions: { ...extensions, http } });
+      },
+      async willSendResponse({ request, response: { body } }) {
+        const refusal = refusalOf(request);
+        // Only one can be thrown. What else is wrong with the request is told alone.
+        if (!refusal || body.kind !== 'single' || body.singleResult.errors?.[0]?.message !== refusal.errors[0]!.message) return;
+        body.singleResult.errors = refusal.errors.map((error) => presentable(error.toJSON(), error));
+      },
+    };
+  },
+};
 
 function cookiesOn(origins: Origins, request: FastifyRequest, reply: FastifyReply): Transport {
   const isOwn = origins.isOwn(request.raw);
-  const options = { path: '/', httpOnly: true, sameSite: 'lax', secure: origins.isSecure(request.raw) } as const;
+  const secure = origins.isSecure(request.raw);
+  const options = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const;
+  const [sessionCookie, consistencyCookie] = [cookieName(SESSION_COOKIE, secure), cookieName(CONSISTENCY_COOKIE, secure)];
+  const otherSession = cookieName(SESSION_COOKIE, !secure);
   const isBatch = Array.isArray(request.body);
   let operations = 0;
   /** By which operation of a batch the session's cookie was set: they are executed at the same time, and end in any order. */
@@ -172,11 +382,13 @@ function cookiesOn(origins: Origins, request: FastifyRequest, reply: FastifyRepl
       if (!isOwn && session) origins.explain(request.raw, 'The session cookie of a sign-in was withheld');
       if (!isOwn || operation < setBy) return;
       setBy = operation;
-      if (session) void reply.setCookie(SESSION_COOKIE, session.accessToken, { ...options, expires: session.expiresAt });
-      else void reply.clearCookie(SESSION_COOKIE, options);
+      if (session) void reply.setCookie(sessionCookie, session.accessToken, { ...options, expires: session.expiresAt });
+      else void reply.clearCookie(sessionCookie, options);
+      // That of before the gateway was reached in another way would come back with each request.
+      if (request.cookies[otherSession] !== undefined) void reply.clearCookie(otherSession, { ...options, secure: !secure });
     },
     setConsistency(token) {
-      if (isOwn && request.cookies[CONSISTENCY_COOKIE] !== token) void reply.setCookie(CONSISTENCY_COOKIE, token, options);
+      if (isOwn && request.cookies[consistencyCookie] !== token) void reply.setCookie(consistencyCookie, token, options);
     },
   });
 
@@ -191,9 +403,14 @@ const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
     return {
       async willSendResponse({ response, contextValue }) {
         if (response.body.kind !== 'single' || !contextValue.consistency) return;
-        const { authentication } = contextValue;
+        const { authentication, cost } = contextValue;
         const consistency = contextValue.consistency.report();
-        const extensions = { ...response.body.singleResult.extensions, consistency, ...(authentication ? { authentication } : {}) };
+        const extensions = {
+          ...response.body.singleResult.extensions,
+          consistency,
+          ...(authentication ? { authentication } : {}),
+          ...(cost ? { cost } : {}),
+        };
         response.body.singleResult.extensions = extensions;
         response.http.headers.set(CONSISTENCY_HEADER, contextValue.consistency.header());
         contextValue.transport?.setConsistency(contextValue.consistency.cookie());
@@ -238,6 +455,7 @@ const statusForNoAccess: ApolloServerPlugin<Context> = {
         if (!isRefusedWhole(response.body.singleResult)) return;
         delete response.body.singleResult.data;
         response.http.status = 401;
+        response.http.headers.set('www-authenticate', NO_ACCESS);
       },
     };
   },
@@ -260,8 +478,37 @@ const boundedWork = (schema: GraphQLSchema): ApolloServerPlugin<Context> => ({
   async requestDidStart() {
     return {
       async didResolveOperation({ document, request }) {
-        const tooMuch = complexityFault(schema, document, request.operationName, request.variables ?? {});
-        if (tooMuch) throw tooMuch;
+        const cost = costOf(schema, document, request.operationName, request.variables ?? {});
+        if (cost instanceof GraphQLError) throw cost;
+      },
+    };
+  },
+});
+
+/** Counts what is executed, and what is not for what is wrong with it. What is left is told with every answer. */
+const admittedWork = (schema: GraphQLSchema): ApolloServerPlugin<Context> => ({
+  async requestDidStart() {
+    return {
+      async didResolveOperation({ document, request, contextValue }) {
+        const { operationName, variables } = request;
+        if (!refusalOf(request)) await admit(schema, contextValue, { document, operationName, variables });
+      },
+      async willSendResponse({ request, response, document, contextValue }) {
+        const { services, address, transport, cost } = contextValue;
+        if (response.body.kind !== 'single' || !services.rates.areFor(address)) return;
+        if (!cost) services.rates.chargeForDocument(contextValue, refusalOf(request)?.characters ?? request.query?.length ?? 0);
+        else for (const [name, value] of rateLimitHeaders(cost)) response.http.headers.set(name, value);
+        const { singleResult } = response.body;
+        const retryAfter = retryAfterOf(singleResult.errors);
+        if (retryAfter === null) return;
+        response.http.headers.set('retry-after', retryAfter);
+        // In a batch the others have their answers, and of several mutations those before may be done.
+        const isNothingDone =
+          singleResult.errors!.every(({ path }) => path === undefined) ||
+          rootFields(document!, request.operationName, request.variables).length === 1;
+        const isRefused = !transport?.isBatch && isNothingDone && isRefusedWhole(singleResult, 'RATE_LIMITED');
+        response.http.status = isRefused ? 429 : undefined;
+        if (isRefused) delete singleResult.data;
       },
     };
   },
@@ -295,6 +542,8 @@ export function logBugs(errors: readonly Error[], log: Logger, correlationId?: s
     if (bug) log.error({ err: bug, path: error instanceof GraphQLError ? error.path : undefined, correlationId }, 'a bug in a resolver');
   }
 }
+
+const unsuggestive = (error: GraphQLFormattedError): GraphQLFormattedError => ({ ...error, message: withoutSuggestions(error.message) });
 
 export function presentable(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
   if (bugIn(error)) return { ...formatted, message: A_BUG, extensions: { code: 'INTERNAL_SERVER_ERROR' } };

@@ -1,7 +1,10 @@
 /** The IDE at `/`: Ruru (GraphiQL), served from npm's packages, with operations to begin with. */
-import type { FastifyInstance } from 'fastify';
+import { createHash } from 'node:crypto';
+import fastifyHelmet from '@fastify/helmet';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { ruruHTML, type RuruClientConfig } from 'ruru/server';
 import { getStaticFile } from 'ruru/static';
+import { withoutAnswersHeaders } from './protection.js';
 import { GRAPHQL_PATH } from './requests.js';
 
 const STATIC_PATH = '/ruru/';
@@ -22,11 +25,11 @@ const DELETED = '6ba7b811-9dad-41d1-80b4-00c04fd430c8';
 export const EXAMPLES = `# Welcome to Cheeper. These run one after the other: choose one
 # with the button, or put the cursor into it: Ctrl-Enter.
 
-# 1. Two people sign up. Run it again: it is the same command, as
-#    its commandId says, so it has the same answer and no second
-#    effect. You are signed in as the last of them, by a cookie.
-mutation SignUp {
-  bob: signUp(input: {
+# 1. Bob signs up. Run it again: it is the same command, as its
+#    commandId says, so it has the same answer and no second
+#    effect.
+mutation SignUpBob {
+  signUp(input: {
     commandId: "b0b00000-0000-4000-8000-000000000001"
     authorId: "${BOB}"
     username: "bob"
@@ -37,7 +40,11 @@ mutation SignUp {
     author { id username }
     userErrors { code field message }
   }
-  alice: signUp(input: {
+}
+
+#    So does alice. You are signed in as her now, by a cookie.
+mutation SignUpAlice {
+  signUp(input: {
     commandId: "a11ce000-0000-4000-8000-000000000001"
     authorId: "${ALICE}"
     username: "alice"
@@ -266,9 +273,49 @@ const HTML_PARTS = {
   metaTags: '<meta charset="utf-8" /><link rel="icon" href="data:," />',
 };
 
-/** @returns the page */
-export function serveIde(app: FastifyInstance): string {
-  const html = ruruHTML({
+/** Sends what somebody sees who opens a path in a browser. */
+export type ShowPage = (reply: FastifyReply) => Promise<FastifyReply>;
+
+const HTML_TYPE = 'text/html; charset=utf-8';
+const WITHOUT_IDE = `GraphQL is at ${GRAPHQL_PATH}, by POST.\n`;
+/** Of the page at `/`, when it is shown at another path: headers of that one response. */
+const OF_A_RESPONSE: ReadonlySet<string> = new Set(['connection', 'content-length', 'date', 'keep-alive', 'transfer-encoding']);
+
+/**
+ * Serves `/`: the IDE, or a line without it. What protects a page is in other headers than those of the API, so these are its own.
+ *
+ * @returns shows the same at another path
+ */
+export function serveIde(app: FastifyInstance, isOn: boolean): ShowPage {
+  const html = isOn ? page() : null;
+  void app.register(async (pages) => {
+    pages.addHook('onRequest', (_, reply, done) => {
+      withoutAnswersHeaders(reply);
+      done();
+    });
+    await pages.register(fastifyHelmet, {
+      contentSecurityPolicy: { useDefaults: false, directives: html === null ? NOTHING : whatRuns(html) },
+      // The scheme by which a page was reached may be known to a proxy only: see `protectAnswers`.
+      strictTransportSecurity: false,
+      xFrameOptions: { action: 'deny' },
+    });
+    pages.get('/', (_, reply) =>
+      html === null ? reply.type('text/plain; charset=utf-8').send(WITHOUT_IDE) : reply.type(HTML_TYPE).send(html),
+    );
+    if (html !== null) serveFiles(pages);
+  });
+
+  return async (reply) => {
+    const { headers, payload } = await app.inject({ method: 'GET', url: '/' });
+    withoutAnswersHeaders(reply);
+    for (const [name, value] of Object.entries(headers)) if (!OF_A_RESPONSE.has(name)) void reply.header(name, value);
+
+    return reply.send(payload);
+  };
+}
+
+function page(): string {
+  return ruruHTML({
     staticPath: STATIC_PATH,
     endpoint: GRAPHQL_PATH,
     subscriptionEndpoint: GRAPHQL_PATH,
@@ -276,8 +323,10 @@ export function serveIde(app: FastifyInstance): string {
     // Its type asks for every property; what is absent has its default.
     clientConfig: { defaultQuery: EXAMPLES, initialQuery: EXAMPLES } as RuruClientConfig,
   });
-  app.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(html));
-  app.get(`${STATIC_PATH}*`, async (request, reply) => {
+}
+
+function serveFiles(pages: FastifyInstance): void {
+  pages.get(`${STATIC_PATH}*`, async (request, reply) => {
     const urlPath = request.url.split('?')[0]!;
     const acceptEncoding = request.headers['accept-encoding'];
     // Without the maps of the page's source, which are not in an image.
@@ -286,6 +335,23 @@ export function serveIde(app: FastifyInstance): string {
 
     return reply.headers(file.headers).send(file.content);
   });
-
-  return html;
 }
+
+const NOTHING = { defaultSrc: ["'none'"], baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"] };
+
+/** Scripts of the page itself, told by their digests, and of its origin. Its editor writes styles as it goes. */
+function whatRuns(html: string) {
+  const scripts = [...html.matchAll(/<script(?![^>]*\ssrc=)[^>]*>([^]*?)<\/script>/g)].map(([, script]) => `'sha256-${sha256(script!)}'`);
+
+  return {
+    ...NOTHING,
+    scriptSrc: ["'self'", ...scripts],
+    workerSrc: ["'self'"],
+    styleSrc: ["'self'", "'unsafe-inline'"],
+    fontSrc: ["'self'", 'data:'],
+    imgSrc: ["'self'", 'data:'],
+    connectSrc: ["'self'"],
+  };
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');

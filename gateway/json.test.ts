@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { isTooDeep, MAX_JSON_LEVELS } from './json.js';
+import { isTooDeep, tooManyFields, MAX_JSON_LEVELS } from './json.js';
 
 const deep = (levels: number, open: string, close: string) => open.repeat(levels) + close.repeat(levels);
 
@@ -25,4 +25,11 @@ describe('JSON from a client', () => {
     expect(isTooDeep(']'.repeat(1_000))).toBe(false);
     expect(isTooDeep(']'.repeat(1_000) + '['.repeat(1_000))).toBe(true);
   });
+});
+
+it('has a bounded number of fields, whatever its texts say', () => {
+  const object = (n: number) => JSON.stringify(Object.fromEntries(Array.from({ length: n }, (_, i) => [`:${i}"`, ':::'])));
+  expect(tooManyFields(object(2_000))).toBeNull();
+  expect(tooManyFields(object(2_001))).toMatch(/at most 2000 fields/);
+  expect(tooManyFields(JSON.stringify({ query: ':'.repeat(100_000), list: Array.from({ length: 10_000 }, () => 1) }))).toBeNull();
 });

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { GraphQLError } from 'graphql';
 import { readCommand } from '../read-side/commands/query.js';
 import { allShards, readApplied } from '../read-side/progress.js';
-import { derivedId, newId } from '../shared/ids.js';
+import { derivedId, newId, NOBODY } from '../shared/ids.js';
 import { isSameCommand, type CommandDefinition, type CommandMessage } from '../shared/messages/command.js';
 import { REASONS, type ErrorCode } from '../shared/refused.js';
 import { faultsOf, id as idRule, type FieldFault } from '../shared/rules.js';
@@ -76,7 +76,9 @@ export async function runCommand<Payload extends object>(
     payload: options.complete ? await options.complete(checked.data) : checked.data,
   };
   const { commands } = context.services;
-  const sent = await commands.send(definition, message, input.waitFor !== 'ACCEPTED');
+  const { address, presence } = context;
+  const client = options.senderId === NOBODY ? presence.client : options.senderId;
+  const sent = await commands.send(definition, message, input.waitFor !== 'ACCEPTED', { address, client });
   const known = sent.status === 'ACCEPTED' && input.waitFor !== 'ACCEPTED' ? await lookUp(context, options.senderId, message) : sent;
 
   const answer = await receipt(context, commandId, known, input.waitFor === 'PROJECTED');

@@ -4,7 +4,7 @@
  * are no pages). See docs/decisions/0020.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { BlockList, isIP, SocketAddress } from 'node:net';
+import { BlockList, isIP, SocketAddress, type Socket } from 'node:net';
 import proxyAddr from '@fastify/proxy-addr';
 import parseForwarded from 'forwarded-parse';
 import type { Logger } from '../shared/log.js';
@@ -117,6 +117,16 @@ export class Origins {
     return clientAddress(told !== undefined && isIP(told) !== 0 ? told : remoteAddress);
   }
 
+  /** Does it say from whom it was forwarded, and come from somebody who is not believed? */
+  isForwardedInVain({ headers, socket }: IncomingRequest): boolean {
+    return headers['x-forwarded-for'] !== undefined && !this.trusts(socket.remoteAddress);
+  }
+
+  /** Who holds the other end of a connection: a client, or a proxy that is trusted. */
+  peerOf({ remoteAddress = '' }: Pick<Socket, 'remoteAddress'>): { site: string; isProxy: boolean } {
+    return { site: siteOf(clientAddress(remoteAddress).network), isProxy: this.trusts(remoteAddress) };
+  }
+
   /** Logs, once for each pair of origin and host, why `what` happened to a request that is not `isOwn`, and which setting changes that. */
   explain(request: IncomingRequest, what: string): void {
     const { host } = this.reached(request);
@@ -212,6 +222,9 @@ function networkOf(ipv6: string): string {
 
   return `${groups.slice(0, 4).join(':')}::/64`;
 }
+
+/** What one site has of IPv6 is a /48: all its networks together. An IPv4 address is a site of its own. */
+export const siteOf = (network: string): string => (network.endsWith('/64') ? `${network.split(':').slice(0, 3).join(':')}::/48` : network);
 
 const listIn = (header: string | string[] | undefined) =>
   String(header ?? '')

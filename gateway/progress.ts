@@ -13,11 +13,21 @@ interface Waiter {
 
 type Head = Awaited<ReturnType<typeof askJournalHead>>;
 
+/**
+ * Between two hearings the journal cannot grow by more: at this rate, which is far above what MySQL can commit, since the last hearing and
+ * for as long as a hearing may take. What is further ahead is a position that no journal entry can have.
+ */
+const MAX_COMMITS_PER_SECOND = 50_000;
+const MAX_UNHEARD_MS = 10_000;
+/** Progress of each shard is told once a second, and after each batch. */
+const SILENT_MS = 1_500;
 /** Commits remembered, to tell how long ago the first was that a read has not seen. */
 const MOST_COMMITS = 1_024;
 
 export class Progress {
   private readonly applied = new Map<string, number>();
+  /** When each shard was heard of last, on `performance.now`'s clock. */
+  private readonly toldAt = new Map<string, number>();
   private readonly stopped = new Set<string>();
   private live: string | null = null;
   private readonly waiters = new Map<string, Set<Waiter>>();
@@ -25,6 +35,10 @@ export class Progress {
   private readonly commits: { position: number; at: number }[] = [];
   /** That any shard has applied. */
   private furthest = 0;
+  /** Where the journal stands, as the write side told last; null when it has not told. */
+  private head: number | null = null;
+  /** When anything was heard last, on `performance.now`'s clock. */
+  private heardAt = 0;
   /** The epoch of the newest message; null when none has come. */
   epoch: string | null = null;
   /** Is told of an epoch, and says whether it is the one to listen to. */
@@ -52,6 +66,7 @@ export class Progress {
     nats.connection.subscribe(names.committed, {
       callback: (_, message) => {
         const position = Number(message.string());
+        this.heardAt = performance.now();
         if (!(position > (this.commits.at(-1)?.position ?? 0))) return;
         this.commits.push({ position, at: Date.now() });
         if (this.commits.length > MOST_COMMITS) this.commits.shift();
@@ -64,9 +79,32 @@ export class Progress {
     return this.applied.get(shard) ?? -1;
   }
 
+  /** Is it heard of as often as it should be? Then what it does is heard of too, and need not be looked for. */
+  isFollowed(shard: string): boolean {
+    const toldAt = this.toldAt.get(shard);
+
+    return toldAt !== undefined && performance.now() - toldAt < SILENT_MS;
+  }
+
   /** Has it met an event that it cannot apply, or does an operator hold it? Then it does not move until somebody sees to that. */
   isStopped(shard: string): boolean {
     return this.stopped.has(shard);
+  }
+
+  /**
+   * Can the journal have come to this position (or to a version: each has a position)? What is committed may be heard of late, so what is
+   * not too far ahead is possible; and everything is as long as nobody has told where the journal stands.
+   */
+  isPossible(position: number): boolean {
+    if (this.head === null) return true;
+    const unheardMs = MAX_UNHEARD_MS + performance.now() - this.heardAt;
+
+    return position <= this.heardOf + (MAX_COMMITS_PER_SECOND * unheardMs) / 1_000;
+  }
+
+  /** The furthest position of the journal that was heard of. */
+  private get heardOf(): number {
+    return Math.max(this.head ?? 0, this.furthest, this.commits.at(-1)?.position ?? 0);
   }
 
   /**
@@ -74,7 +112,7 @@ export class Progress {
    * that does not answer, nobody can say, and it may be.
    */
   async isFuture(position: number, epoch: string): Promise<boolean> {
-    if (position <= (this.commits.at(-1)?.position ?? 0) || position <= this.furthest) return false;
+    if (position <= this.heardOf) return false;
     const head = await this.askHead();
 
     return head !== null && head.epoch === epoch && head.position < position;
@@ -122,6 +160,10 @@ export class Progress {
   private askHead(): Promise<Head | null> {
     if (!this.asking) {
       this.asking = askJournalHead(this.nats, this.names)
+        .then((head) => {
+          if (head.epoch === this.epoch) [this.head, this.heardAt] = [head.position, performance.now()];
+          return head;
+        })
         .catch(() => null) // It may be away.
         .finally(() => (this.asking = null));
       return this.asking;
@@ -134,16 +176,21 @@ export class Progress {
   }
 
   private hear({ epoch, applied, stopped, live }: ProgressMessage): void {
+    this.heardAt = performance.now();
     if (epoch !== this.epoch) {
       if (!this.onEpoch(epoch)) return;
       this.epoch = epoch;
       this.applied.clear();
+      this.toldAt.clear();
       this.stopped.clear();
       this.furthest = 0;
       // A restored journal may be behind what was committed in the old one.
       this.commits.length = 0;
+      this.head = null;
       this.live = null;
     }
+    // Progress is told every second, so it is asked until there is an answer.
+    if (this.head === null && !this.asking) void this.askHead();
     const liveNow = JSON.stringify(live);
     if (liveNow !== this.live) {
       this.live = liveNow;
@@ -154,6 +201,7 @@ export class Progress {
       if (isStopped) this.stopped.add(shard);
       else this.stopped.delete(shard);
       this.applied.set(shard, position);
+      this.toldAt.set(shard, this.heardAt);
       this.furthest = Math.max(this.furthest, position);
       for (const waiter of this.waiters.get(shard) ?? []) if (isStopped || waiter.position <= position) waiter.wake();
       for (const listener of this.listeners.get(anyGeneration(shard)) ?? []) listener();

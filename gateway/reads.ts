@@ -8,6 +8,7 @@ import { readCheeps } from '../read-side/cheeps/query.js';
 import { writeTogether } from '../shared/redis.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 import type { Consistency } from './consistency.js';
+import type { Context } from './context.js';
 import { fault } from './errors.js';
 import type { Progress } from './progress.js';
 import { RowReads } from './row-reads.js';
@@ -31,6 +32,12 @@ export function lackOfVersion(what: string, version: number, wantedVersion: numb
   const found = version === 0 ? `no ${what}` : `version ${version} of ${what}`;
 
   return { text: `has ${found}, and version ${wantedVersion} was asked for`, details: { version, wantedVersion } };
+}
+
+/** Each change has a position of its own, so no version is higher than the journal is long. @throws BAD_USER_INPUT */
+export function checkVersion({ services: { progress } }: Context, minVersion: number | null | undefined): void {
+  if (minVersion && !progress.isPossible(minVersion))
+    throw fault('BAD_USER_INPUT', 'There cannot be such a version yet: fewer changes were made to everything.', { argument: 'minVersion' });
 }
 
 export interface ReadOptions<T> {
@@ -74,12 +81,15 @@ export class Reads {
   ): Promise<{ value: T; applied: number }> {
     const { progress } = this;
     const name = shardName(shard);
-    const wanted = Math.max(floor, consistency.floor);
+    /** A cookie may turn out to be from the future, and then it does not count. */
+    const wantedNow = () => Math.max(floor, consistency.floor);
+    let hasWaited = false;
     let deadline: number | null = null;
     let future: { isCertain: boolean; told: Promise<void> } | null = null;
     const wait = async (position: number, ms: number) => {
       deadline ??= consistency.beginWaiting(performance.now());
       const left = deadline - performance.now();
+      hasWaited = true;
       if (left > 0) await Promise.race([progress.wait(name, position, Math.min(ms, left)), ...(future ? [future.told] : [])]);
     };
     const done = ({ applied, value }: Snapshot<T>) => {
@@ -90,9 +100,10 @@ export class Reads {
     try {
       const heardOf = progress.known(name);
       // It was heard to be behind: likely it will be heard of in a moment, and a read before that would be for nothing.
-      if (heardOf >= 0 && heardOf < wanted && !progress.isStopped(name)) await wait(wanted, FIRST_BACKOFF_MS);
+      if (heardOf >= 0 && heardOf < wantedNow() && !progress.isStopped(name)) await wait(wantedNow(), FIRST_BACKOFF_MS);
       for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(2 * backoff, LAST_BACKOFF_MS)) {
         const known = progress.known(name);
+        const wanted = wantedNow();
         const snapshot = await this.ask(run);
         const { applied, target, value } = snapshot;
         // Below its target a shard is being built, and has not even what was there long ago.
@@ -103,11 +114,18 @@ export class Reads {
         if (isCaughtUp && !lack) return done(snapshot);
 
         deadline ??= consistency.beginWaiting(performance.now());
-        const left = deadline - performance.now();
+        const left = consistency.isLeft ? 0 : deadline - performance.now();
         // What cannot come is not waited for.
         const isStopped = applied < needed && progress.isStopped(name);
         if (fromTheFuture && applied < floor) future ??= this.askWhetherFuture(floor);
-        if (fromTheFuture && future?.isCertain) throw fromTheFuture();
+        // A cookie is mostly of what was committed a moment ago: only what does not come soon is asked about.
+        else if (hasWaited && applied < wanted && wanted > floor && consistency.isOfCookie) future ??= this.askWhetherFuture(wanted);
+        if (future?.isCertain) {
+          if (fromTheFuture && applied < floor) throw fromTheFuture();
+          consistency.forgetCookie();
+          future = null;
+          continue;
+        }
         if (left <= 0 || isStopped) {
           // Stale is for what was asked, never for one part of an answer beside another.
           if (consistency.staleOk && isThere && applied >= Math.max(target, floor)) {
@@ -121,7 +139,8 @@ export class Reads {
               ...lack.details,
             });
           }
-          throw fault('NOT_CAUGHT_UP', notCaughtUp(name, snapshot, wanted, isStopped), {
+          const why = consistency.hasNoPlace ? ' Too many wait already.' : '';
+          throw fault('NOT_CAUGHT_UP', notCaughtUp(name, snapshot, wanted, isStopped) + why, {
             shard: name,
             applied: String(applied),
             wanted: String(needed),
@@ -130,7 +149,18 @@ export class Reads {
         }
         // What was heard while the read was under way may be the very thing that it missed.
         const justHeard = progress.known(name) >= needed && known < needed;
-        if (!justHeard) await wait(applied >= needed ? applied + 1 : needed, backoff);
+        if (justHeard) continue;
+        const awaited = applied >= needed ? applied + 1 : needed;
+        const isInVain = () =>
+          progress.known(name) < awaited &&
+          progress.isFollowed(name) &&
+          !progress.isStopped(name) &&
+          !future?.isCertain &&
+          !consistency.isLeft &&
+          performance.now() < deadline!;
+        // While it is heard of, and has not come so far, to look would be for nothing. At the deadline it is looked once more.
+        do await wait(awaited, backoff);
+        while (isInVain());
       }
     } finally {
       if (deadline !== null) consistency.endWaiting(performance.now());

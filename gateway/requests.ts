@@ -3,16 +3,19 @@
  * streams.
  */
 import { isUtf8 } from 'node:buffer';
+import { METHODS } from 'node:http';
 import { MIMEType } from 'node:util';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteShorthandOptions } from 'fastify';
-import { OperationTypeNode } from 'graphql';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
+import { GraphQLError, OperationTypeNode } from 'graphql';
 import type { Logger } from '../shared/log.js';
 import { acceptedBy, EVENT_STREAM, JSON_TYPE } from './accept.js';
 import type { Services } from './context.js';
 import { A_BUG, overloaded } from './errors.js';
-import { isTooDeep, TOO_DEEP } from './json.js';
+import { isTooDeep, TOO_DEEP, TOO_DEEP_CODE, tooManyFields } from './json.js';
 import type { Operations } from './operations.js';
-import { isHost } from './origins.js';
+import { isHost, type Origins } from './origins.js';
+import type { Asked, TrustedDocuments } from './trusted-documents.js';
+import { askerAt, type Asker, type Work } from './work.js';
 
 export const GRAPHQL_PATH = '/graphql';
 export const STREAM_PATH = `${GRAPHQL_PATH}/stream`;
@@ -36,40 +39,56 @@ interface Refusal {
 }
 
 /** The hooks of a route for operations. */
-export function gate({ services: { work, origins }, operations }: { services: Services; operations: Operations }): RouteShorthandOptions {
-  /**
-   * What an operation is decides in which line it waits, not what its client takes besides: some name event streams in all that they send. Only
-   * what may be a subscription is looked into; everything else waits, or is refused, before its body is read: refusing must cost next
-   * to nothing, or it would be the overload.
-   */
-  const takeTurn = (isSubscription: boolean, reply: FastifyReply, done: HookHandlerDoneFunction) => {
-    try {
-      const turn = isSubscription ? work.turnToSubscribe() : work.turn();
-      if (turn) void turn.then(() => done()).catch((error: unknown) => void reply.send(error));
-      else done();
-    } catch {
-      void reply.code(503).header('retry-after', '1').send(OVERLOADED);
-    }
+export function gate({
+  services: { work, origins },
+  operations,
+  documents,
+}: {
+  services: Services;
+  operations: Operations;
+  documents: TrustedDocuments;
+}): RouteShorthandOptions {
+  /** What an operation is decides in which line it waits, not what its client takes besides: some name event streams in all that they send. */
+  const takeTurn = (isSubscription: boolean, request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+    const asker = askerOf(origins, request);
+    const begin = () => {
+      // Who asked may have gone while it waited.
+      if (reply.raw.destroyed) return work.ended(asker);
+      reply.raw.once('close', () => work.ended(asker));
+      done();
+    };
+    turnOf(work, asker, isSubscription)
+      .then(begin)
+      .catch((error: unknown) => void reply.send(error));
   };
-  const isSubscription = (request: FastifyRequest) => kindOf(operations, request) === OperationTypeNode.SUBSCRIPTION;
 
   return {
+    /** Whoever waits, or is refused, does so before its document is looked at, and its body read: refusing must cost next to nothing, or it would be the overload. */
     onRequest(request, reply, done) {
       // With GET, any cache on the way could keep an answer.
       void reply.header('cache-control', 'no-store');
       if (isForPeople(request)) return done();
-      const refusal = refusalOfHeaders(request) ?? (request.method === 'GET' ? refusalOfGet(request) : null);
-      if (refusal) {
-        const { status, message, headers = {} } = refusal;
-        return void reply.code(status).headers(headers).send(errorBody('BAD_REQUEST', message));
-      }
-      if (!mayBeSubscription(request)) takeTurn(false, reply, done);
-      else if (request.method === 'GET') takeTurn(isSubscription(request), reply, done);
-      else done();
+      const refusal = refusalOfHeaders(request);
+      if (refusal) return void refuseFor(refusal, reply);
+      // What may be a subscription is short, and read before it is known in which line it waits.
+      if (request.method !== 'GET' && mayBeSubscription(request)) done();
+      else takeTurn(request.method === 'GET' && mayBeSubscription(request) && isOfSubscription(request.query), request, reply, done);
     },
     preHandler(request, reply, done) {
-      if (request.method === 'GET' || !mayBeSubscription(request)) done();
-      else takeTurn(isSubscription(request), reply, done);
+      if (request.method === 'GET') {
+        if (isForPeople(request)) return done();
+        resolveInUrl(documents, request);
+        const refusal = refusalOfGet(request);
+        if (refusal) refuseFor(refusal, reply);
+        else done();
+        return;
+      }
+      const go = () => {
+        resolveInBody(documents, request);
+        done();
+      };
+      if (work.isTurnOf(askerOf(origins, request))) go();
+      else takeTurn(mayBeSubscription(request) && isOfSubscription(request.body), request, reply, go);
     },
   };
 
@@ -83,6 +102,23 @@ export function gate({ services: { work, origins }, operations }: { services: Se
   }
 }
 
+/** GraphQL has no other way to write the word; and a document that is named, and not sent, may be one. */
+function isOfSubscription(asked: unknown): boolean {
+  const { query } = (asked ?? {}) as { query?: unknown };
+
+  return typeof query !== 'string' || query.includes('subscription');
+}
+
+async function turnOf(work: Work, asker: Asker, isSubscription = false): Promise<void> {
+  return isSubscription ? work.turnToSubscribe(asker) : work.turn(asker);
+}
+
+function refuseFor({ status, message, headers = {} }: Refusal, reply: FastifyReply): void {
+  void reply.code(status).headers(headers).send(errorBody('BAD_REQUEST', message));
+}
+
+const askerOf = (origins: Origins, { raw }: FastifyRequest) => askerAt(origins.addressOf(raw), raw.socket);
+
 /**
  * The parameters of a URL, read as Apollo Server reads them: Fastify's own parser leaves a value as it is when some of its escapes are no UTF-8, and
  * so what is checked here would not be what is executed there. A name that comes several times has a list.
@@ -94,6 +130,46 @@ export function queryOf(search: string): Record<string, string | string[]> {
   return query;
 }
 
+/** Requests that are not executed because of the document that they name, or bring. */
+const refusals = new WeakMap<FastifyRequest, GraphQLError>();
+
+/** Why the request's document is not executed, whatever else the request is; null if it may be. A batch has one for each operation. */
+export const refusalOfDocument = (request: FastifyRequest): GraphQLError | null => refusals.get(request) ?? null;
+
+/** What a client calls itself: Apollo's header, which others use as well. */
+export const clientName = ({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined =>
+  [headers['apollographql-client-name'], headers['graphql-client-name']].flat().find(Boolean);
+
+function resolveInUrl(documents: TrustedDocuments, request: FastifyRequest): void {
+  const { extensions: json, ...query } = request.query as Record<string, unknown>;
+  const asked: Asked = { ...query, extensions: typeof json === 'string' ? parsed(json) : undefined };
+  const resolved = documents.resolve(asked, clientName(request));
+  if (resolved === asked) return;
+  if (resolved instanceof GraphQLError) return void refusals.set(request, resolved);
+  const { extensions, ...others } = resolved;
+  // What is no JSON stays as it is, for those who say so.
+  const left = asked.extensions === undefined ? json : extensions && JSON.stringify(extensions);
+  request.query = { ...others, ...(left === undefined ? {} : { extensions: left }) };
+}
+
+function resolveInBody(documents: TrustedDocuments, request: FastifyRequest): void {
+  const { body } = request;
+  // The operations of a batch are counted before anything is done for them.
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return;
+  const resolved = documents.resolve(body, clientName(request));
+  if (resolved instanceof GraphQLError) refusals.set(request, resolved);
+  else request.body = resolved;
+}
+
+function parsed(json: string): unknown {
+  if (isTooDeep(json)) return undefined;
+  try {
+    return JSON.parse(json) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The kind of operation that is asked for; null if that cannot be told, or if there are several. */
 export function kindOf(operations: Operations, { method, query, body }: FastifyRequest): OperationTypeNode | null {
   const asked = ((method === 'GET' ? query : body) ?? {}) as { query?: unknown; operationName?: unknown };
@@ -103,7 +179,8 @@ export function kindOf(operations: Operations, { method, query, body }: FastifyR
 
 /** Somebody has typed the path into a browser: they get the IDE. */
 export function isForPeople({ method, headers, query, routeOptions: { url } }: FastifyRequest): boolean {
-  if (method !== 'GET' || url !== GRAPHQL_PATH || (query as { query?: unknown }).query !== undefined) return false;
+  const isOperation = ['query', 'documentId', 'extensions'].some((name) => name in (query as object));
+  if (method !== 'GET' || url !== GRAPHQL_PATH || isOperation) return false;
   const [preferred] = acceptedBy(headers.accept).named;
 
   return preferred === 'text/html';
@@ -137,38 +214,57 @@ function charsetOf(contentType: string | undefined): string | null {
   }
 }
 
-/** Bodies are JSON in UTF-8: browsers send no other kind than those that are refused here without asking first. */
-export function readJsonOnly(app: FastifyInstance): void {
+/**
+ * Bodies are JSON in UTF-8: browsers send no other kind than those that are refused here without asking first. A body that came after its turn waits
+ * for another one: it must not be read whenever its client likes.
+ */
+export function readJsonOnly(app: FastifyInstance, { work, origins }: Services): void {
   // `__proto__` and `constructor` are names like others: nothing is merged into objects here, and graphql-js looks at own properties.
   const parse = app.getDefaultJsonParser('ignore', 'ignore');
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
-    const refuse = (message: string) => done(Object.assign(new Error(message), { statusCode: 400 }));
+  const read = (request: FastifyRequest, body: Buffer, done: (error: Error | null, body?: unknown) => void): void => {
+    const refuse = (message: string, code?: string) => done(Object.assign(new Error(message), { statusCode: 400, code }));
     if (!isUtf8(body)) return refuse('The body is not UTF-8.');
     const text = body.toString();
-    if (isTooDeep(text)) return refuse(TOO_DEEP);
-
-    return parse(request, text, done);
+    if (isTooDeep(text)) return refuse(TOO_DEEP, TOO_DEEP_CODE);
+    const tooMany = tooManyFields(text);
+    if (tooMany) return refuse(tooMany);
+    void parse(request, text, done);
+  };
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
+    const asker = askerOf(origins, request);
+    if (body.length <= MAX_BYTES_READ_BEFORE || work.isTurnOf(asker)) read(request, body, done);
+    else turnOf(work, asker).then(() => read(request, body, done), done);
   });
 }
 
 /** Other methods, at a path of operations. */
 export function refuseOtherMethods(app: FastifyInstance, url: string): void {
-  app.route({ url, method: 'OPTIONS', handler: (_, reply) => reply.code(204).header('allow', ALLOW).send() });
+  // (CONNECT comes to no route.)
+  const others = METHODS.filter((method) => !['GET', 'POST', 'OPTIONS', 'CONNECT'].includes(method));
+  for (const method of others) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
+  // Whatever the body is, it is not read.
   app.route({
     url,
-    method: ['HEAD', 'PUT', 'PATCH', 'DELETE'],
-    // Whatever the body is, it is not read.
+    method: 'OPTIONS',
+    onRequest: (_, reply) => void reply.code(204).header('allow', ALLOW).send(),
+    handler: () => undefined,
+  });
+  app.route({
+    url,
+    method: others,
     onRequest: (_, reply) => void reply.code(405).header('allow', ALLOW).send(errorBody('BAD_REQUEST', 'There are GET and POST here.')),
     handler: () => undefined,
   });
 }
 
 /** For what is never executed, because its body is no JSON, or too large, or of another kind. */
-export const notExecuted = (log: Logger) => (error: FastifyError, _: FastifyRequest, reply: FastifyReply) => {
+export const notExecuted = (log: Logger) => (error: FastifyError | GraphQLError, _: FastifyRequest, reply: FastifyReply) => {
+  if (error instanceof GraphQLError) return void reply.code(503).header('retry-after', '1').send(OVERLOADED);
   // Who asked is gone, in the middle of asking.
   if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET') return void reply.code(400).send();
   const status = error.statusCode ?? 500;
   if (status >= 500) log.error({ err: error }, 'a bug before a request was executed');
-  void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody('BAD_REQUEST', error.message));
+  const code = error.code === TOO_DEEP_CODE ? TOO_DEEP_CODE : 'BAD_REQUEST';
+  void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody(code, error.message));
 };

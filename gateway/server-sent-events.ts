@@ -8,20 +8,28 @@
  */
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { execute, getOperationAST, GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
+import { getOperationAST, GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
 import { z } from 'zod';
 import { EVENT_STREAM } from './accept.js';
+import { admit } from './admission.js';
+import { presenceOf } from './presence.js';
 import { CONSISTENCY_HEADER } from './consistency.js';
 import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
-import { fault, isRefusedWhole } from './errors.js';
-import { isTooDeep } from './json.js';
+import type { Places } from './crowd.js';
+import { fault, isRefusedWhole, NO_ACCESS, retryAfterOf } from './errors.js';
+import type { Executor } from './executor.js';
+import type { LargeRequests } from './large-requests.js';
+import { isTooDeep, TOO_DEEP, TOO_DEEP_CODE } from './json.js';
 import { nameOf, type OperationRequest, type Operations } from './operations.js';
-import { errorBody, FORGEABLE, gate, notExecuted, refuseOtherMethods, STREAM_PATH } from './requests.js';
+import { rateLimitHeaders } from './rates.js';
+import { errorBody, FORGEABLE, gate, notExecuted, refusalOfDocument, refuseOtherMethods, STREAM_PATH } from './requests.js';
 import { answer, newer, present, type Answer, type Subscriptions } from './subscriptions.js';
-import { cookiesOf, createContext, parametersOf } from './transport.js';
+import { cookiesOf, createContext, parametersOf, refusalOfNobody } from './transport.js';
+import type { TrustedDocuments } from './trusted-documents.js';
+import { askerAt } from './work.js';
+import type { Unread } from './unread.js';
 
-const MOST_STREAMS = 10_000;
 /** A proxy gives up a response that is silent for long. */
 const HEARTBEAT_MS = 12_000;
 
@@ -34,8 +42,6 @@ const HEADERS = {
 
 const text = z.string().transform((json, context) => {
   try {
-    if (isTooDeep(json)) throw new RangeError('too many levels');
-
     return JSON.parse(json) as unknown;
   } catch {
     context.addIssue('not JSON');
@@ -63,47 +69,111 @@ export interface EventStreams {
 export function serveEventStreams(
   app: FastifyInstance,
   schema: GraphQLSchema,
-  { services, operations, subscriptions }: { services: Services; operations: Operations; subscriptions: Subscriptions },
+  {
+    services,
+    executor,
+    operations,
+    documents,
+    subscriptions,
+    unread,
+    places,
+    large,
+  }: {
+    services: Services;
+    executor: Executor;
+    operations: Operations;
+    documents: TrustedDocuments;
+    subscriptions: Subscriptions;
+    unread: Unread;
+    places: Places;
+    large: LargeRequests;
+  },
 ): EventStreams {
   const open = new Set<Readable>();
   let isStopping = false;
 
   const stream = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    const { variables: json } = request.query as { variables?: unknown };
+    if (request.method === 'GET' && typeof json === 'string' && isTooDeep(json))
+      return reply.code(400).send(errorBody(TOO_DEEP_CODE, TOO_DEEP));
+    const refusal = refusalOfDocument(request);
+    if (refusal) {
+      const address = services.origins.addressOf(request.raw);
+      if (services.rates.areFor(address)) services.rates.chargeForDocument({ address, accountId: null, cost: null }, 0);
+      return reply.headers(HEADERS).send(Readable.from(onlyErrors([refusal]), { objectMode: false }));
+    }
     const asked = request.method === 'GET' ? inUrl.safeParse(request.query) : inBody.safeParse(request.body);
     if (!asked.success) return reply.code(400).send(errorBody('BAD_REQUEST', 'There is no `query`, or its variables are no JSON object.'));
-    const isForgeable = request.method === 'GET' && services.origins.couldBeForged(request.raw);
-    if (isForgeable && !Array.isArray(operations.check(asked.data))) return reply.code(400).send(errorBody('BAD_REQUEST', FORGEABLE));
+    // It would be kept for as long as the stream is open.
+    request.body = null;
     let events: AsyncIterableIterator<string>;
+    const address = services.origins.addressOf(request.raw);
+    let end = () => void request.raw.socket.destroy();
+    const leave = places.take(address.network, () => end());
     try {
-      if (open.size >= MOST_STREAMS) throw fault('OVERLOADED', 'There are too many streams here.', { http: 503 });
-      const done = services.work.begin(1);
+      if (!leave) throw fault('OVERLOADED', 'There are too many streams here.', { http: 503 });
+      const asker = askerAt(address, request.raw.socket);
+      const done = services.work.begin(1, asker);
       events = await run(asked.data, request, reply).finally(done);
+      // It has begun. A stream ends much later, and its body is not kept.
+      services.work.ended(asker);
+      large.letGo(request);
       if (isStopping) {
         await events.return!();
         throw fault('UNAVAILABLE', 'This gateway is about to leave.', { http: 503 });
       }
     } catch (error) {
+      leave?.();
       if (!(error instanceof GraphQLError)) throw error;
       const { status = 400 } = (error.extensions.http ?? {}) as { status?: number };
-      if (status === 503) void reply.header('retry-after', '1');
+      const retryAfter = retryAfterOf([error]) ?? (status === 503 ? '1' : null);
+      if (retryAfter !== null) void reply.header('retry-after', retryAfter);
+      if (status === 401) void reply.header('www-authenticate', NO_ACCESS);
       return reply.code(status).send({ errors: [present(error)] });
     }
     const body = Readable.from(events, { objectMode: false, highWaterMark: 1 });
-    open.add(body.once('close', () => open.delete(body)));
+    end = () => void body.destroy();
+    open.add(body);
+    const forget = unread.watch({
+      get unreadBytes() {
+        return body.readableLength + reply.raw.writableLength;
+      },
+      cutOff: () => body.destroy(),
+    });
+    body.once('close', () => {
+      open.delete(body);
+      forget();
+      leave();
+    });
 
     return reply.headers(HEADERS).send(body);
   };
 
   const run = async (asked: OperationRequest, request: FastifyRequest, reply: FastifyReply): Promise<AsyncIterableIterator<string>> => {
-    const document = operations.check(asked);
-    if (Array.isArray(document)) return onlyErrors(document);
+    const { origins, rates } = services;
+    const address = origins.addressOf(request.raw);
+    const usedUp = refusalOfNobody(services, request.raw);
+    if (usedUp) throw usedUp;
+    const document = await operations.inTurn([asked.query], address.network, () => operations.check(asked, address));
+    if (Array.isArray(document)) {
+      if (rates.areFor(address)) rates.chargeForDocument({ address, accountId: null, cost: null }, asked.query.length);
+      return onlyErrors(document);
+    }
+    if (request.method === 'GET' && origins.couldBeForged(request.raw))
+      throw new GraphQLError(FORGEABLE, { extensions: { code: 'BAD_REQUEST' } });
     const { operation } = getOperationAST(document, asked.operationName)!;
-    const { origins } = services;
     const cookies = cookiesOf(origins, request.raw);
-    const contextValue = await createContext(services, origins.addressOf(request.raw), parametersOf(request.headers), cookies);
+    const contextValue = await createContext(services, address, parametersOf(request.headers), cookies, presenceOf(reply.raw));
     void reply.header('x-request-id', contextValue.correlationId);
+    if (origins.isForwardedInVain(request.raw)) rates.suspectProxy(address);
+    const valid = { document, operationName: asked.operationName, variables: asked.variables };
+    try {
+      await admit(schema, contextValue, valid);
+    } finally {
+      if (contextValue.cost) void reply.headers(Object.fromEntries(rateLimitHeaders(contextValue.cost)));
+    }
     const args = { schema, document, operationName: asked.operationName, variableValues: asked.variables, contextValue };
-    const answers = await (operation === OperationTypeNode.SUBSCRIPTION ? subscriptions.subscribe(args) : execute(args));
+    const answers = await (operation === OperationTypeNode.SUBSCRIPTION ? subscriptions.subscribe(args) : executor.executeAsTold(args));
     if (!(Symbol.asyncIterator in answers) && contextValue.authentication && isRefusedWhole(answers))
       throw fault('UNAUTHENTICATED', answers.errors![0]!.message, { http: 401 });
     // What it has seen so far: a subscription, where it begins.
@@ -117,7 +187,8 @@ export function serveEventStreams(
     url: STREAM_PATH,
     method: ['GET', 'POST'],
     exposeHeadRoute: false,
-    ...gate({ services, operations }),
+    ...gate({ services, operations, documents }),
+    preValidation: large.hold(services.origins),
     errorHandler: notExecuted(services.log),
     handler: stream,
   });

@@ -1,9 +1,10 @@
 /** A gateway: everything behind its one port. */
+import { createServer, type IncomingMessage } from 'node:http';
 import fastifyCookie from '@fastify/cookie';
 import fastifyCors from '@fastify/cors';
 import fastify from 'fastify';
 import { ConfigError, type settings } from '../shared/config.js';
-import { connectNats } from '../shared/jetstream.js';
+import { connectNats, inboxOf } from '../shared/jetstream.js';
 import { pause } from '../shared/follow.js';
 import type { Logger } from '../shared/log.js';
 import { connectRedis } from '../shared/redis.js';
@@ -13,28 +14,40 @@ import { liveGenerations, readControl } from '../read-side/control.js';
 import { allShards } from '../read-side/progress.js';
 import type { z } from 'zod';
 import { authorFeed } from './authors/author-feed.js';
+import { LogInTries } from './authors/log-in-tries.js';
 import { Passwords } from './authors/passwords.js';
+import { BudgetStore } from './budgets.js';
 import { threadFeed } from './cheeps/thread-feed.js';
+import { AwaitedCommands } from './commands/awaited-commands.js';
 import { CommandSender } from './command-sender.js';
+import { Connections, MAX_BODY_BYTES } from './connections.js';
 import { CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
-import { Work, type Services } from './context.js';
+import type { Services } from './context.js';
 import { openDoors } from './doors.js';
 import { NOT_YET } from './errors.js';
+import { Executor } from './executor.js';
 import { Feed } from './feed.js';
 import { serveHttp } from './http.js';
 import { serveIde } from './ide.js';
+import { LargeRequests } from './large-requests.js';
 import { notificationFeed } from './notifications/notification-feed.js';
 import { Operations } from './operations.js';
 import { Origins } from './origins.js';
 import { Progress } from './progress.js';
+import { Rates, RATE_LIMIT_HEADERS } from './rates.js';
 import { Reads } from './reads.js';
+import { protectAnswers } from './protection.js';
 import { queryOf } from './requests.js';
 import { createSchema } from './schema.js';
 import { serveEventStreams } from './server-sent-events.js';
 import { Sessions } from './sessions.js';
+import { Shares } from '../shared/shares.js';
 import { Subscriptions } from './subscriptions.js';
 import { timelineFeed } from './timelines/timeline-feed.js';
+import { TrustedDocuments } from './trusted-documents.js';
+import { Unread } from './unread.js';
 import { serveWebsocket } from './websocket.js';
+import { MAX_WAITING, Work } from './work.js';
 
 export const GATEWAY_SETTINGS = [
   'NATS_URL',
@@ -50,12 +63,17 @@ export const GATEWAY_SETTINGS = [
   'READ_DEADLINE_MS',
   'ALLOWED_ORIGINS',
   'TRUST_PROXY',
+  'RATE_LIMITS',
   'PUBLIC_ORIGINS',
+  'TRUSTED_DOCUMENTS',
+  'TRUSTED_DOCUMENTS_FOLDER',
+  'INTROSPECTION',
+  'IDE',
+  'BATCHES',
   'LOG_LEVEL',
 ] as const;
 export type GatewayConfig = { [K in (typeof GATEWAY_SETTINGS)[number]]: z.output<(typeof settings)[K]> };
 
-const MOST_BYTES_IN_A_BODY = 256 * 1024;
 /** What pages of ALLOWED_ORIGINS may send. A list, because what a proxy says in `X-Forwarded-Host` must not be theirs to say. */
 const HEADERS_OF_CLIENTS = [
   ...['accept', 'authorization', 'content-type', 'last-event-id', 'x-request-id', 'x-requested-with', 'cache-control'],
@@ -66,9 +84,11 @@ const HEADERS_OF_CLIENTS = [
   // Traces.
   ...['traceparent', 'tracestate', 'baggage', 'sentry-trace'],
 ];
-/** For a request to come whole; for its answer to be taken, as long as nothing moves; between two requests. */
+/** For a request to come whole, its header too; for its answer to be taken, as long as nothing moves; between two requests. */
 const REQUEST_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 120_000;
+/** Between looks for requests that are late: by default Node looks every 30 s. */
+const LATE_LOOK_MS = 1_000;
 const KEEP_ALIVE_MS = 72_000;
 const RETRY_MS = 250;
 /** One of several processes keeps the port closed until it is ready, or for so long: reads can go on without the read side, say. */
@@ -83,15 +103,33 @@ const IDLE_MS = 50;
  */
 export async function startGateway(config: GatewayConfig, log: Logger, tellWaiting?: (waitsFor: string[]) => void): Promise<Service> {
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
-  const app = fastify({
-    bodyLimit: MOST_BYTES_IN_A_BODY,
-    routerOptions: { ignoreTrailingSlash: true, querystringParser: queryOf },
-    forceCloseConnections: 'idle',
+  const schema = createSchema();
+  const operations = new Operations(schema, config.INTROSPECTION);
+  const documents = await TrustedDocuments.read(config.TRUSTED_DOCUMENTS_FOLDER, (text) => operations.faultsOf(text), {
+    mode: config.TRUSTED_DOCUMENTS,
+    log,
+  });
+  const origins = new Origins(config, log);
+  const connections = new Connections(origins, log);
+  const httpOptions = {
+    // Node takes the longer one of the two for a request that has a header already, and by default it would be that of headers.
+    headersTimeout: REQUEST_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionTimeout: SILENCE_MS,
+    connectionsCheckingInterval: LATE_LOOK_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     // Some clients offer HTTP/2 with their first request (`Upgrade: h2c`), and go on without when nobody takes it up.
-    http: { shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket' },
+    shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === 'websocket',
+  };
+  const app = fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    routerOptions: { ignoreTrailingSlash: true, querystringParser: queryOf },
+    forceCloseConnections: 'idle',
+    serverFactory: (handle) => {
+      const server = createServer(httpOptions, connections.inTurn(handle)).setTimeout(SILENCE_MS);
+      connections.of(server);
+
+      return server;
+    },
   });
   const closeSilent = silentConnections(app.server);
   let waitsFor = (): string[] => [];
@@ -100,13 +138,13 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     const { status, body } = readiness({ waitsFor: () => waitsFor() });
     return reply.code(status).send(body);
   });
+  protectAnswers(app, origins);
   await app.register(fastifyCookie);
-  const origins = new Origins(config, log);
   if (config.ALLOWED_ORIGINS.length > 0) {
     await app.register(fastifyCors, {
       origin: (origin, decide) => decide(null, origins.isAllowed(origin)),
       allowedHeaders: HEADERS_OF_CLIENTS,
-      exposedHeaders: [CONSISTENCY_HEADER, 'x-request-id', 'retry-after'],
+      exposedHeaders: [CONSISTENCY_HEADER, 'x-request-id', 'retry-after', ...RATE_LIMIT_HEADERS],
       strictPreflight: false,
     });
   }
@@ -122,7 +160,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
   const withoutNats = { waitsFor: () => ['NATS'] };
   const waiting = tellWaiting ? null : await serveHealth(withoutNats, config.PORT, { host: config.HOST, otherwise: NOT_YET });
   tellWaiting?.(withoutNats.waitsFor());
-  const nats = await connectNats(config.NATS_URL, 'gateway');
+  const nats = await connectNats(config.NATS_URL, 'gateway', { ...inboxOf(namespace, 'gateway'), log });
   await waiting?.close();
 
   let space: Space | null = null;
@@ -170,20 +208,29 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
 
   const reads = new Reads(redis, progress, () => space);
   const commands = new CommandSender({ nats, namespace, lanes, commitDeadlineMs: config.COMMIT_DEADLINE_MS, log });
+  const sessions = new Sessions(config.SIGNING_KEY, namespace, config.ACCESS_TOKEN_HOURS);
+  const budgets = new BudgetStore(redis, namespace, (error) => log.warn({ err: error }, 'Redis counts no rates: this process does'));
   const services: Services = {
     reads,
     progress,
     commands,
-    sessions: new Sessions(config.SIGNING_KEY, namespace, config.ACCESS_TOKEN_HOURS),
+    sessions,
     passwords: new Passwords(nats, namespace),
     timelineFeed: new Feed(timelineFeed, reads, progress, log),
     authorFeed: new Feed(authorFeed, reads, progress, log),
     threadFeed: new Feed(threadFeed, reads, progress, log),
     notificationFeed: new Feed(notificationFeed, reads, progress, log),
+    awaitedCommands: new AwaitedCommands(reads, progress, log),
     origins,
+    rates: new Rates(budgets, config.RATE_LIMITS, log),
+    logInTries: new LogInTries(budgets, sessions),
     readDeadlineMs: config.READ_DEADLINE_MS,
     work: new Work(),
+    waiting: new Shares(MAX_WAITING),
     log,
+  };
+  operations.onNew = (address, characters) => {
+    if (services.rates.areFor(address)) services.rates.chargeForDocument({ address, accountId: null, cost: null }, characters);
   };
   let stream: string | null = 'the stream of commands';
   const prepared = (async () => {
@@ -199,10 +246,14 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     }
   })();
 
-  const schema = createSchema();
-  const live = { services, operations: new Operations(schema), subscriptions: new Subscriptions() };
+  const unread = new Unread(log);
+  const executor = new Executor(schema);
+  const subscriptions = new Subscriptions((args) => executor.executeAsTold(args));
+  const live = { services, executor, operations, documents, subscriptions, unread, places: connections.live, large: new LargeRequests() };
   const streams = serveEventStreams(app, schema, live);
-  const http = await serveHttp(app, schema, { services, operations: live.operations, streams, ide: serveIde(app) });
+  const showPage = serveIde(app, config.IDE);
+  const options = { introspection: config.INTROSPECTION, batches: config.BATCHES, showPage };
+  const http = await serveHttp(app, schema, { services, executor, operations, documents, streams, large: live.large }, options);
   const websocket = serveWebsocket(app.server, schema, live);
 
   /** Before the first read: afterwards reads go on without the read side, so it is not waited for again. */
@@ -231,7 +282,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     tellWaiting(waiting);
     await pause(RETRY_MS);
   }
-  const closeDoors = await openDoors(app, config.PORT, config.HOST, log);
+  const closeDoors = await openDoors(app, connections, config);
   tellWaiting?.([]);
 
   return {
@@ -241,6 +292,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
       const othersGone = closeDoors();
       await websocket.stop();
       streams.stop();
+      unread.stop();
       // A connection that is busy now would be kept for its next request.
       const idle = setInterval(() => {
         app.server.closeIdleConnections();
@@ -248,6 +300,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
       }, IDLE_MS);
       await Promise.all([app.close(), othersGone]);
       clearInterval(idle);
+      connections.stop();
       await http.stop();
       await nats.close();
       await prepared;

@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { buildSchema, GraphQLError, parse, type ExecutionArgs } from 'graphql';
+import { buildSchema, execute, GraphQLError, parse, type ExecutionArgs } from 'graphql';
 import type { Logger } from '../shared/log.js';
 import { Consistency } from './consistency.js';
 import { Context, type Services } from './context.js';
 import { fault, GoneMeanwhile } from './errors.js';
 import { decodeToken, type Token } from '../shared/token.js';
 import type { Frames } from './feed.js';
+import { Work } from './work.js';
 import { Subscriptions, type Answer, type Deliver, type Shown } from './subscriptions.js';
 
 const NOBODYS = { network: '192.0.2.1', isLoopback: false };
@@ -49,6 +50,7 @@ const services = {
     },
   },
   readDeadlineMs: 1_000,
+  work: new Work(),
   log,
 } as unknown as Services;
 
@@ -141,7 +143,7 @@ const dataOf = (answers: Answer[]) => answers.map((answer) => answer.payload(ans
 describe('delivering', () => {
   async function begin(feed: Frames<Tick>, deliver: Deliver) {
     const args = argsOf('subscription { ticks { n } }', () => feed);
-    const deliveries = await new Subscriptions().subscribe(args, { at: 0 }, deliver);
+    const deliveries = await new Subscriptions(execute).subscribe(args, { at: 0 }, deliver);
     if (!(Symbol.asyncIterator in deliveries)) throw new Error(JSON.stringify(deliveries));
 
     return deliveries;
@@ -188,27 +190,33 @@ describe('delivering', () => {
 });
 
 describe('a frame', () => {
-  it('is kept for others by no more than a thousand who ask for something else each, of the newest frame', async () => {
-    const subscriptions = new Subscriptions(60_000);
-    const own = (n: number) => `subscription { ticks { mine${n}: n } }`;
+  it('is kept for others until those that are kept take too much memory; the oldest go, and never the newest', async () => {
+    const maxBytes = 1_000_000;
+    const subscriptions = new Subscriptions(execute, { sharedMs: 60_000, maxSharedBytes: maxBytes });
+    const own = (n: number) => `subscription { ticks { ${'mine'.repeat(1_000)}${n}: n } }`;
     const ask = async (n: number, frames = [tick(5)]) => {
       executed = [];
       await answersTo(own(n), { subscriptions, frames });
 
       return executed.length;
     };
-    for (let n = 0; n < 1_000; n++) await ask(n);
-    expect(await ask(999)).toBe(0);
-    expect(await ask(1_000)).toBe(1);
-    expect(await ask(1_000)).toBe(1);
+    const all = Array.from({ length: 100 }, (_, n) => n);
+    for (const n of all) await ask(n);
+    const again: number[] = [];
+    for (const n of all) again.push(await ask(n));
+    // All that is kept is of the newest frame: nothing is left out for it.
+    const kept = again.filter((times) => times === 0).length;
+    expect(kept).toBeGreaterThan(maxBytes / 40_000);
+    expect(kept).toBeLessThan(maxBytes / 4_000);
+    expect(again.slice(0, kept)).toEqual(Array(kept).fill(0));
     // The next frame has all the room.
-    expect(await ask(1_000, [tick(6)])).toBe(1);
-    expect(await ask(1_000, [tick(6)])).toBe(0);
-    expect(await ask(999)).toBe(1);
+    expect(await ask(99, [tick(6)])).toBe(1);
+    expect(await ask(99, [tick(6)])).toBe(0);
+    expect(await ask(0)).toBe(1);
   });
 
   it('is executed once, and written once, for all who ask for the same, whoever they are and wherever they began', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     const all = await Promise.all([
       answersTo('subscription { ticks { n } }', { subscriptions }),
       answersTo('subscription { ticks { n } }', { subscriptions, viewerId: 'alice' }),
@@ -223,7 +231,7 @@ describe('a frame', () => {
   });
 
   it('is executed for each who asks for something else', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     const all = await Promise.all([
       answersTo('subscription { ticks { n } }', { subscriptions }),
       answersTo('subscription { ticks { m: n } }', { subscriptions }),
@@ -236,7 +244,7 @@ describe('a frame', () => {
   });
 
   it('that asks who is signed in is executed for each of those, and shown to nobody else', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     const viewers = ['alice', 'bob', null, 'alice', 'carol'];
     const all = await Promise.all(viewers.map((viewerId) => answersTo('subscription { ticks { n viewer } }', { subscriptions, viewerId })));
     expect(all.map(dataOf)).toEqual(viewers.map((viewer) => [{ n: 5, viewer }]));
@@ -244,7 +252,7 @@ describe('a frame', () => {
   });
 
   it('from before what a subscriber has seen is not taken from others', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     await answersTo('subscription { ticks { n } }', { subscriptions });
     await answersTo('subscription { ticks { n } }', { subscriptions, floor: 6 });
     expect(executed).toHaveLength(2);
@@ -253,7 +261,7 @@ describe('a frame', () => {
   });
 
   it('whose rows are late is tried again, in its place', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     isLate = true;
     const answers = answersTo('subscription { ticks { n late } }', { subscriptions, frames: [tick(5), tick(6)] });
     const others = answersTo('subscription { ticks { n late } }', { subscriptions, frames: [tick(5), tick(6)] });
@@ -270,7 +278,7 @@ describe('a frame', () => {
   });
 
   it('of a journal that is over is left out, also when its rows were waited for', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     isLate = true;
     const answers = answersTo('subscription { ticks { n late } }', { subscriptions, frames: [tick(5), tick(1, 'then')] });
     setTimeout(() => {
@@ -281,7 +289,7 @@ describe('a frame', () => {
   });
 
   it('never shows less than the one before it, or than what the session was shown meanwhile, whatever others have been told', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     const ask = (frames: Tick[], shown?: Shown) => answersTo('subscription { ticks { n now } }', { subscriptions, frames, shown });
     expect(dataOf(await ask([tick(6)]))).toEqual([{ n: 6, now: 1 }]);
     now = 2;
@@ -297,7 +305,7 @@ describe('a frame', () => {
   });
 
   it('comes with a token that says no less than what the session has seen', async () => {
-    const [answer] = await answersTo('subscription { ticks { n } }', { subscriptions: new Subscriptions() });
+    const [answer] = await answersTo('subscription { ticks { n } }', { subscriptions: new Subscriptions(execute) });
     const tokenOf = (newest: Token) => {
       const { extensions } = JSON.parse(answer!.json(newest)) as { extensions: { consistency: { token: string } } };
       expect(extensions).toEqual(answer!.payload(newest).extensions);
@@ -310,7 +318,7 @@ describe('a frame', () => {
   });
 
   it('about what has gone is left out, and what went wrong is told', async () => {
-    const subscriptions = new Subscriptions();
+    const subscriptions = new Subscriptions(execute);
     expect(await answersTo('subscription { ticks { gone } }', { subscriptions })).toEqual([]);
     const [answer] = await answersTo('subscription { ticks { wrong } }', { subscriptions });
     expect(answer!.payload(answer!.newest)).toMatchObject({ data: { ticks: { wrong: null } }, errors: [{ message: 'wrong' }] });

@@ -6,36 +6,46 @@
  * is signed in. The arguments of the subscription itself (whose timeline, after which cursor) have done their work before there is
  * a frame, so they make no difference; resolvers of frames must not look at them.
  */
-import { createHash } from 'node:crypto';
 import {
   createSourceEventStream,
-  execute as executeOnce,
   GraphQLError,
-  Kind,
-  print,
-  visit,
-  type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
   type FormattedExecutionResult,
   type GraphQLFormattedError,
 } from 'graphql';
+import type { PromiseOrValue } from 'graphql/jsutils/PromiseOrValue.js';
 import { LRUCache } from 'lru-cache';
 import { pause } from '../shared/follow.js';
 import { encodeToken, type Token } from '../shared/token.js';
+import { AnswerSize } from './answer-size.js';
 import type { ConsistencyReport } from './consistency.js';
-import type { Context, Services } from './context.js';
-import { GoneMeanwhile, overloaded, type Authentication } from './errors.js';
+import type { Context } from './context.js';
+import type { CostReport } from './rates.js';
+import { GoneMeanwhile, type Authentication } from './errors.js';
 import { isOfFeed, type Frames, type Taker } from './feed.js';
 import { logBugs, presentable } from './http.js';
+import type { ClientAddress } from './origins.js';
+import { Shapes, type OpenShape } from './shapes.js';
+import { SubscriptionShares } from './subscription-shares.js';
+import type { WaitingFrame } from './work.js';
 
 /** Between tries of a frame whose rows are not there yet; each try waits by itself, too. */
 const RETRY_MS = 100;
 /** A frame that was executed is there for others for so long: those who get it later see nothing older than that. */
 const SHARED_MS = 1_000;
-const MOST_SHARED = 1_000;
-/** Subscriptions of a gateway, at the most: each takes some 20 KB. */
-const MOST_SUBSCRIPTIONS = 20_000;
+/** Memory of these frames. */
+const MAX_SHARED_BYTES = 32 * 1024 * 1024;
+/** Of a frame, as JSON: it is kept for others, and for each that is slow to read. */
+const MAX_FRAME_BYTES = 256 * 1024;
+/** Measured: what a frame takes besides its answer; and an answer, as objects and as text, for each character of its text. */
+const SHARED_BYTES = 1_000;
+const BYTES_OF_A_CHARACTER = 5;
+
+/** Of what is the same for many, in one turn: as much work as a frame of so many values. */
+const MAX_DELIVERIES_IN_A_TURN = 100;
+const MAX_DELIVERED_BYTES_IN_A_TURN = 256 * 1024;
+const VALUES_OF_A_DELIVERY_TURN = 250;
 
 /** One result, as it goes out. */
 export class Answer {
@@ -47,13 +57,25 @@ export class Answer {
     private readonly consistency: ConsistencyReport,
     /** The newest that it has seen. */
     readonly newest: Token,
+    /** Of the operation; null for a frame, which is answered to many. */
+    private readonly cost: CostReport | null = null,
   ) {
     this.start = `${JSON.stringify(result).slice(0, -1)},"extensions":{"consistency":`;
   }
 
+  /** Of its JSON, but for the end. */
+  get characters(): number {
+    return this.start.length;
+  }
+
+  /** About, with what `json` keeps. */
+  get bytes(): number {
+    return BYTES_OF_A_CHARACTER * this.start.length;
+  }
+
   /** @param newest of who gets it: it may have been told of more than this answer shows, and a token never goes back */
   payload(newest: Token): FormattedExecutionResult {
-    return { ...this.result, extensions: { consistency: this.consistencyAs(newest) } };
+    return { ...this.result, extensions: { consistency: this.consistencyAs(newest), ...(this.cost ? { cost: this.cost } : {}) } };
   }
 
   /**
@@ -61,9 +83,10 @@ export class Answer {
    * @param authentication for one whose access token is no good, who is told so
    */
   json(newest: Token, authentication: Authentication | null = null): string {
-    const told = authentication ? `,"authentication":${JSON.stringify(authentication)}` : '';
+    const forOne = [...(authentication ? [['authentication', authentication]] : []), ...(this.cost ? [['cost', this.cost]] : [])];
+    const told = forOne.map(([name, value]) => `,"${name as string}":${JSON.stringify(value)}`).join('');
     const write = () => `${this.start}${JSON.stringify(this.consistencyAs(newest))}${told}}}`;
-    if (authentication || newest.epoch !== this.newest.epoch || newest.position > this.newest.position) return write();
+    if (told !== '' || newest.epoch !== this.newest.epoch || newest.position > this.newest.position) return write();
 
     return (this.written ??= write());
   }
@@ -74,10 +97,12 @@ export class Answer {
 }
 
 /** Of an operation that was executed with this context: errors as they are told, and consistency. Bugs are logged. */
-export function answer({ data, errors }: ExecutionResult, { consistency, services, correlationId }: Context): Answer {
+export function answer({ data, errors }: ExecutionResult, { consistency, services, correlationId, cost }: Context): Answer {
   logBugs(errors ?? [], services.log, correlationId);
 
-  return new Answer({ ...(errors ? { errors: errors.map(present) } : {}), data: data ?? null }, consistency.report(), consistency.newest);
+  const result = { ...(errors ? { errors: errors.map(present) } : {}), data: data ?? null };
+
+  return new Answer(result, consistency.report(), consistency.newest, cost);
 }
 
 /** The one of two tokens that says more; of different epochs, the second. */
@@ -97,27 +122,69 @@ type Executed = ({ is: 'told'; answer: Answer; viewerId: string | null | undefin
   endedAt: number;
 };
 
-interface Shared {
-  begunAt: number;
+/** A frame that one of those who wait for it has executed, or will. */
+class Shared implements WaitingFrame {
+  /** On `performance.now`'s clock: nothing that it shows was read before. */
+  begunAt = Infinity;
   /** Null before it is known; then some wait for it. */
-  executed: Executed | null;
-  waiting: Delivery[];
+  executed: Executed | null = null;
+  waiting: Delivery[] = [];
+  /** In whose lines it waits. */
+  readonly addresses = new Set<string>();
+  bytes = 0;
+
+  constructor(
+    readonly values: number,
+    private readonly execute: (first: Delivery) => Promise<Executed>,
+    private readonly done: (executed: Executed | null) => void,
+  ) {}
+
+  get hasBegun(): boolean {
+    return this.begunAt < Infinity;
+  }
+
+  begin(): void {
+    this.begunAt = performance.now();
+    const first = this.waiting.find(({ isOver }) => !isOver);
+    if (!first) return this.done(null);
+    this.execute(first).then(
+      (executed) => {
+        this.executed = executed;
+        this.done(executed);
+        deliver(this.waiting.splice(0), executed);
+      },
+      (error: unknown) => {
+        this.done(null);
+        for (const one of this.waiting.splice(0)) one.fail(error);
+      },
+    );
+  }
 }
 
 export class Subscriptions {
   /** By what a frame says, and then by what a document makes of it: the strings are the same for many, and not put together for each. */
   private readonly shared: LRUCache<string, Map<string, Shared>>;
-  /** Of all frames. */
-  private sharedCount = 0;
-  private open = 0;
+  private sharedBytes = 0;
+  private readonly shapes = new Shapes();
+  private readonly shares = new SubscriptionShares();
 
-  /** @param sharedMs for how long what was executed is there for others */
-  constructor(sharedMs = SHARED_MS) {
+  private readonly maxSharedBytes: number;
+
+  /**
+   * @param executeFrame as graphql-js's `execute`
+   * @param sharedMs for how long what was executed is there for others
+   */
+  constructor(
+    private readonly executeFrame: (args: ExecutionArgs) => PromiseOrValue<ExecutionResult>,
+    { sharedMs = SHARED_MS, maxSharedBytes = MAX_SHARED_BYTES } = {},
+  ) {
+    this.maxSharedBytes = maxSharedBytes;
     this.shared = new LRUCache({
-      max: MOST_SHARED,
       ttl: sharedMs,
       ttlAutopurge: true,
-      dispose: (ofFrame) => void (this.sharedCount -= ofFrame.size),
+      dispose: (ofFrame) => {
+        for (const { bytes } of ofFrame.values()) this.sharedBytes -= bytes;
+      },
     });
   }
 
@@ -134,25 +201,45 @@ export class Subscriptions {
     shown: Shown = { at: 0 },
     deliver?: Deliver,
   ): Promise<AsyncIterableIterator<Answer, undefined> | ExecutionResult> {
-    if (this.open >= MOST_SUBSCRIPTIONS) return { errors: [overloaded()] };
-    // Before it has begun, which others may have to do first.
-    this.open += 1;
-    let isOpen = true;
-    const left = () => {
-      this.open -= isOpen ? 1 : 0;
-      isOpen = false;
-    };
+    const context = args.contextValue as Context;
+    let shape: OpenShape;
+    let left: () => void;
+    try {
+      shape = this.shapes.of(args);
+      // Before it has begun, which others may have to do first.
+      left = this.enter(context.address.network, shown, shape);
+    } catch (error) {
+      return { errors: [asGraphQLError(error)] };
+    }
     // graphql-js throws where the root field is left out by a directive.
     const source = await createSourceEventStream(args).catch((error: unknown) => ({ errors: [asGraphQLError(error)] }));
     if (!(Symbol.asyncIterator in source)) {
       left();
       return source;
     }
-    const { services, viewerId, consistency } = args.contextValue as Context;
+    const { viewerId, consistency } = context;
     const { epoch, floor } = consistency;
-    const subscriber = { args, shape: shapeOf(args), viewerId, shown, services, epoch, floor };
 
-    return new Delivery(this, subscriber, source[Symbol.asyncIterator](), left, deliver);
+    return new Delivery(this, { context, shape, viewerId, shown, epoch, floor }, source[Symbol.asyncIterator](), left, deliver);
+  }
+
+  /** May another subscription be open that is like none of those that are? To know that it may not saves looking at what it selects. */
+  hasRoom({ network }: ClientAddress, socket: object): boolean {
+    return this.shares.hasRoom(network, socket);
+  }
+
+  /** @returns what to call when the subscription ends; again has no effect */
+  private enter(address: string, socket: object, shape: OpenShape): () => void {
+    const leave = this.shares.take(address, socket, shape);
+    const forget = this.shapes.keep(shape);
+    let isOpen = true;
+
+    return () => {
+      if (!isOpen) return;
+      isOpen = false;
+      leave();
+      forget();
+    };
   }
 
   /**
@@ -160,13 +247,21 @@ export class Subscriptions {
    * @param viewerId to whom alone it is to be shown, once it is known that it depends on that
    */
   execute(delivery: Delivery, frame: unknown, viewerId?: string | null): void {
-    const { args, shape, services, epoch, floor } = delivery.subscriber;
-    if (!isOfFeed(frame)) return tell(delivery, execute(args, frame, epoch));
+    const { context, shape, epoch, floor } = delivery.subscriber;
+    if (!isOfFeed(frame)) return this.alone(delivery, frame, epoch);
     // Its journal is over, and a frame of the new one comes that says so.
-    if (frame.epoch !== services.reads.space.epoch) return delivery.onExecuted({ is: 'gone', endedAt: 0 });
+    if (frame.epoch !== context.services.reads.space.epoch) return delivery.onExecuted({ is: 'gone', endedAt: 0 });
     // From before what this subscriber has asked for, and it may not be shown anything older than that.
-    if (frame.epoch === epoch && frame.at.position < floor) return tell(delivery, execute(args, frame, frame.epoch));
-    this.once(delivery, frame, viewerId === undefined ? shape : `${shape} ${viewerId}`);
+    if (frame.epoch === epoch && frame.at.position < floor) return this.alone(delivery, frame, frame.epoch);
+    this.once(delivery, frame, viewerId === undefined ? shape.id : `${shape.id} ${viewerId}`);
+  }
+
+  /** For one subscriber. */
+  private alone(delivery: Delivery, frame: unknown, epoch: string): void {
+    const ignore = () => undefined;
+    const alone = new Shared(delivery.subscriber.shape.values, ({ subscriber }) => this.make(subscriber, frame, epoch), ignore);
+    alone.waiting.push(delivery);
+    inTurn(alone, delivery);
   }
 
   /**
@@ -178,39 +273,85 @@ export class Subscriptions {
     if (!ofFrame) this.shared.set(frame.key, (ofFrame = new Map<string, Shared>()));
     const known = ofFrame.get(shape);
     if (known && known.begunAt >= delivery.subscriber.shown.at) {
-      if (known.executed) delivery.onExecuted(known.executed);
-      else known.waiting.push(delivery);
+      if (known.executed) return delivery.onExecuted(known.executed);
+      known.waiting.push(delivery);
+      if (!known.hasBegun) inTurn(known, delivery);
       return;
     }
-    const shared: Shared = { begunAt: performance.now(), executed: null, waiting: [delivery] };
-    if (known || this.makeRoom()) {
-      this.sharedCount += known ? 0 : 1;
-      ofFrame.set(shape, shared);
-    }
-    const forget = () => {
-      if (ofFrame.get(shape) !== shared || this.shared.peek(frame.key) !== ofFrame) return;
-      ofFrame.delete(shape);
-      this.sharedCount -= 1;
+    const all = ofFrame;
+    const isKept = () => all.get(shape) === shared && this.shared.peek(frame.key) === all;
+    const done = (executed: Executed | null) => {
+      if (!isKept()) return;
+      if (executed && executed.is !== 'late') this.keep(shared, executed);
+      else all.delete(shape);
+      if (isKept() && this.sharedBytes > this.maxSharedBytes) {
+        // The newest frame, which is the one that is asked about, has taken all the room.
+        all.delete(shape);
+        this.sharedBytes -= shared.bytes;
+      }
     };
-    execute(delivery.subscriber.args, frame, frame.epoch).then(
-      (executed) => {
-        if (executed.is === 'late') forget();
-        shared.executed = executed;
-        for (const one of shared.waiting.splice(0)) one.onExecuted(executed);
-      },
-      (error: unknown) => {
-        forget();
-        for (const one of shared.waiting.splice(0)) one.fail(error);
-      },
-    );
+    const shared = new Shared(delivery.subscriber.shape.values, ({ subscriber }) => this.make(subscriber, frame, frame.epoch), done);
+    this.sharedBytes -= known?.bytes ?? 0;
+    ofFrame.set(shape, shared);
+    shared.waiting.push(delivery);
+    inTurn(shared, delivery);
   }
 
-  /** By leaving the oldest frames. @returns whether there is room: the newest, which is the one that is asked about, may have taken all of it */
-  private makeRoom(): boolean {
-    while (this.sharedCount >= MOST_SHARED && this.shared.size > 1) this.shared.pop();
+  private async make({ context, shape }: Subscriber, rootValue: unknown, epoch: string): Promise<Executed> {
+    const contextValue = context.ofFrame(epoch);
+    contextValue.answerSize = new AnswerSize(MAX_FRAME_BYTES);
+    const result = await this.executeFrame({ ...shape.args, rootValue, contextValue });
+    const endedAt = performance.now();
+    const errors = result.errors ?? [];
+    if (errors.some(({ originalError }) => originalError instanceof GoneMeanwhile)) return { is: 'gone', endedAt };
+    if (errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true)) return { is: 'late', endedAt };
+    const viewerId = contextValue.isForViewer ? contextValue.viewerId : undefined;
 
-    return this.sharedCount < MOST_SHARED;
+    return { is: 'told', answer: answer(result, contextValue), viewerId, endedAt };
   }
+
+  /** The oldest frames go, to make room. */
+  private keep(shared: Shared, executed: Executed): void {
+    shared.bytes = SHARED_BYTES + (executed.is === 'told' ? executed.answer.bytes : 0);
+    this.sharedBytes += shared.bytes;
+    while (this.sharedBytes > this.maxSharedBytes && this.shared.size > 1) this.shared.pop();
+  }
+}
+
+/** To a few at once; to many in several turns, since each has its own bytes to be written. */
+function deliver(waiting: Delivery[], executed: Executed): void {
+  const bytes = executed.is === 'told' ? executed.answer.characters : 0;
+  const most = Math.max(1, Math.min(MAX_DELIVERIES_IN_A_TURN, Math.floor(MAX_DELIVERED_BYTES_IN_A_TURN / (bytes + 1))));
+  if (waiting.length <= most) return waiting.forEach((one) => one.onExecuted(executed));
+  const { work } = waiting[0]!.subscriber.context.services;
+  const byAddress = Map.groupBy(waiting, ({ subscriber }) => subscriber.context.address.network);
+  for (const [network, all] of byAddress) {
+    for (let from = 0; from < all.length; from += most)
+      work.executeFrame(new DeliveryTurn(all.slice(from, from + most), executed), network);
+  }
+}
+
+class DeliveryTurn implements WaitingFrame {
+  readonly values = VALUES_OF_A_DELIVERY_TURN;
+  hasBegun = false;
+
+  constructor(
+    private readonly waiting: Delivery[],
+    private readonly executed: Executed,
+  ) {}
+
+  begin(): void {
+    this.hasBegun = true;
+    for (const one of this.waiting) one.onExecuted(this.executed);
+  }
+}
+
+/** A frame waits in the line of each address that it is for: whichever comes first. */
+function inTurn(shared: Shared, { subscriber: { context } }: Delivery): void {
+  const { network } = context.address;
+  if (shared.addresses.has(network)) return;
+  shared.addresses.add(network);
+  context.services.work.executeFrame(shared, network);
 }
 
 /** When what was shown last in a session had been executed, on `performance.now`'s clock: what begins later sees no less. */
@@ -225,11 +366,10 @@ const isOfAnother = (executed: Executed, viewerId: string | null) =>
 export type Deliver = (answer: Answer) => Promise<void> | undefined;
 
 interface Subscriber {
-  args: ExecutionArgs;
-  shape: string;
+  context: Context;
+  shape: OpenShape;
   viewerId: string | null;
   shown: Shown;
-  services: Services;
   epoch: string;
   floor: number;
 }
@@ -248,7 +388,7 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
   /** For a frame, for what is made of it, or until that was taken. */
   private isWaiting = false;
   private isRunning = false;
-  private isOver = false;
+  isOver = false;
   private pausing: AbortController | null = null;
 
   constructor(
@@ -367,55 +507,5 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
 
 const OVER = { value: undefined, done: true } as const;
 
-const tell = (delivery: Delivery, executed: Promise<Executed>) => void executed.then((one) => delivery.onExecuted(one), delivery.fail);
-
 const asGraphQLError = (error: unknown) =>
   error instanceof GraphQLError ? error : new GraphQLError('The subscription could not begin.', { originalError: error as Error });
-
-async function execute(args: ExecutionArgs, rootValue: unknown, epoch: string): Promise<Executed> {
-  const contextValue = (args.contextValue as Context).ofFrame(epoch);
-  const result = await executeOnce({ ...args, rootValue, contextValue });
-  const endedAt = performance.now();
-  const errors = result.errors ?? [];
-  if (errors.some(({ originalError }) => originalError instanceof GoneMeanwhile)) return { is: 'gone', endedAt };
-  if (errors.length > 0 && errors.every(({ extensions }) => extensions.retryable === true)) return { is: 'late', endedAt };
-  const viewerId = contextValue.isForViewer ? contextValue.viewerId : undefined;
-
-  return { is: 'told', answer: answer(result, contextValue), viewerId, endedAt };
-}
-
-/** The text of a document without its subscription's arguments, and the variables that are used elsewhere. */
-const texts = new WeakMap<DocumentNode, { text: string; variables: string[] }>();
-
-function textOf(document: DocumentNode) {
-  const known = texts.get(document);
-  if (known) return known;
-  const names = new Set<string>();
-  const bare = visit(document, {
-    OperationDefinition: ({ selectionSet: { selections, ...set }, variableDefinitions: _, ...operation }) => ({
-      ...operation,
-      selectionSet: { ...set, selections: selections.map((one) => (one.kind === Kind.FIELD ? { ...one, arguments: [] } : one)) },
-    }),
-  });
-  visit(bare, { Variable: ({ name }) => void names.add(name.value) });
-  const variables = [...names].sort();
-  // What they are when they are not given.
-  const defaults: string[] = [];
-  visit(document, {
-    VariableDefinition: (definition) => void (names.has(definition.variable.name.value) && defaults.push(print(definition))),
-  });
-  const text = { text: [print(bare), ...defaults].join('\n'), variables };
-  texts.set(document, text);
-
-  return text;
-}
-
-/** The same for operations that make the same of the same frame. */
-function shapeOf({ document, operationName, variableValues }: ExecutionArgs): string {
-  const { text, variables } = textOf(document);
-  const values = variables.map((name) => (variableValues && Object.hasOwn(variableValues, name) ? [variableValues[name]] : []));
-
-  return createHash('sha256')
-    .update(JSON.stringify([text, operationName ?? null, values]))
-    .digest('base64url');
-}

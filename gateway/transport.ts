@@ -1,11 +1,13 @@
 /** What HTTP and the websocket have in common: from a request's headers (or a connection's parameters) to a `Context`. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { parseCookie } from 'cookie';
+import type { GraphQLError } from 'graphql';
 import { newId } from '../shared/ids.js';
-import { Consistency, CONSISTENCY_COOKIE, CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
+import type { Presence } from './presence.js';
+import { Consistency, CONSISTENCY_COOKIE, CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER, type WaitingRoom } from './consistency.js';
 import { Context, type Services, type Transport } from './context.js';
 import { authenticationOf, type Authentication } from './errors.js';
-import type { ClientAddress, IncomingRequest, Origins } from './origins.js';
+import { siteOf, type ClientAddress, type IncomingRequest, type Origins } from './origins.js';
 import { SESSION_COOKIE, type Viewer } from './sessions.js';
 
 /** Headers of HTTP, or the `connectionParams` of a websocket, that mean something here: the same names, any case. */
@@ -32,17 +34,42 @@ export function cookiesOf(origins: Origins, request: IncomingRequest): Record<st
   const { cookie } = request.headers;
   if (!cookie || !origins.isOwn(request)) return {};
 
-  return cookiesIn(cookie);
+  return cookiesIn(cookie, origins.isSecure(request));
 }
 
-export function cookiesIn(header: string): Record<string, string | undefined> {
+/**
+ * By their plain names. Over HTTPS a cookie counts only by its name for HTTPS: another one may be of anybody who can set cookies for a domain
+ * above, or over HTTP. Where it is not known whether it is HTTPS, one that has that name takes precedence.
+ */
+export function cookiesIn(header: string, isSecure: boolean): Record<string, string | undefined> {
   const cookies = parseCookie(header);
+  const named = (name: string) => unquoted(cookies[cookieName(name, true)] ?? (isSecure ? undefined : cookies[name]));
 
-  return { [SESSION_COOKIE]: unquoted(cookies[SESSION_COOKIE]), [CONSISTENCY_COOKIE]: unquoted(cookies[CONSISTENCY_COOKIE]) };
+  return { [SESSION_COOKIE]: named(SESSION_COOKIE), [CONSISTENCY_COOKIE]: named(CONSISTENCY_COOKIE) };
 }
+
+/** The name of a cookie. With that prefix browsers take it over HTTPS only, and from nobody but this very host. */
+export const cookieName = (name: string, isSecure: boolean): string => (isSecure ? `__Host-${name}` : name);
 
 /** The grammar allows quotes around a value (RFC 6265, section 4.1.1). */
 const unquoted = (value: string | undefined) => value?.replace(/^"(.*)"$/, '$1');
+
+/** Does somebody say who they are, whether it is true or not? */
+export const hasCredentials = ({ authorization }: Parameters, cookies: Record<string, string | undefined>): boolean =>
+  authorization !== undefined || cookies[SESSION_COOKIE] !== undefined;
+
+/** Nothing is done for who does not say who they are, while their address has used up what it may. Null otherwise. */
+export function refusalOfNobody(
+  { rates, origins }: Services,
+  request: IncomingRequest & { headers: IncomingHttpHeaders },
+): GraphQLError | null {
+  const address = origins.addressOf(request);
+  const refusal = rates.areFor(address) ? rates.refusalOfUsedUp({ address, accountId: null, cost: null }) : null;
+  if (!refusal || hasCredentials(parametersOf(request.headers), cookiesOf(origins, request))) return null;
+  if (origins.isForwardedInVain(request)) rates.suspectProxy(address);
+
+  return refusal;
+}
 
 /** @throws BAD_TOKEN, BAD_USER_INPUT; UNAVAILABLE before the read side was heard of */
 export async function createContext(
@@ -50,9 +77,16 @@ export async function createContext(
   address: ClientAddress,
   parameters: Parameters,
   cookies: Record<string, string | undefined>,
+  presence: Presence,
   transport: Transport | null = null,
 ): Promise<Context> {
   const { epoch } = services.reads.space;
+  const room: WaitingRoom = {
+    enter: () => services.waiting.take(siteOf(address.network), presence.client),
+    get isLeft() {
+      return presence.isGone;
+    },
+  };
   const consistency = Consistency.of(
     {
       header: parameters[CONSISTENCY_HEADER],
@@ -62,13 +96,15 @@ export async function createContext(
     },
     epoch,
     services.readDeadlineMs,
+    (position) => services.progress.isPossible(position),
+    room,
   );
   const { viewer, authentication } = await whoIs(services, parameters.authorization, cookies[SESSION_COOKIE], transport);
   const traceparent = TRACEPARENT.test(parameters.traceparent ?? '') ? parameters.traceparent! : null;
   const given = parameters['x-request-id'];
   const correlationId = given && /^[\w.-]{1,64}$/.test(given) ? given : newId();
 
-  return new Context(services, address, viewer, consistency, correlationId, traceparent, transport, authentication);
+  return new Context(services, address, viewer, consistency, correlationId, traceparent, transport, authentication, presence);
 }
 
 interface Identity {

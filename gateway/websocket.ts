@@ -4,31 +4,53 @@
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { getOperationAST, GraphQLError, OperationTypeNode, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql';
-import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type SubscribePayload } from 'graphql-ws';
+import {
+  getOperationAST,
+  GraphQLError,
+  Kind,
+  OperationTypeNode,
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  type GraphQLSchema,
+} from 'graphql';
+import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, MessageType, type SubscribePayload } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { encodeToken, type Token } from '../shared/token.js';
+import { admit } from './admission.js';
+import type { Presence } from './presence.js';
 import { CONSISTENCY_COOKIE, CONSISTENCY_HEADER } from './consistency.js';
 import type { Context, Services } from './context.js';
-import { fault, unauthenticated } from './errors.js';
+import type { Places } from './crowd.js';
+import { fault, retryAfterOf, unauthenticated } from './errors.js';
+import type { Executor } from './executor.js';
+import { isShort, type LargeRequests } from './large-requests.js';
 import { logBugs } from './http.js';
-import { isTooDeep, MAX_JSON_LEVELS } from './json.js';
+import { isTooDeep, MAX_JSON_LEVELS, tooManyFields } from './json.js';
 import { nameOf, type Operations } from './operations.js';
 import type { ClientAddress, Origins } from './origins.js';
-import { GRAPHQL_PATH } from './requests.js';
+import type { SocketRate } from './rates.js';
+import { clientName, GRAPHQL_PATH } from './requests.js';
 import { SESSION_COOKIE } from './sessions.js';
+import { tooManyShapes } from './subscription-shares.js';
 import { answer, newer, present, type Shown, type Subscriptions } from './subscriptions.js';
-import { cookiesIn, cookiesOf, createContext, parametersOf, type Parameters } from './transport.js';
+import { cookiesIn, cookiesOf, createContext, hasCredentials, parametersOf, type Parameters } from './transport.js';
+import type { TrustedDocuments } from './trusted-documents.js';
+import type { Unread } from './unread.js';
+import { askerAt, type Asker } from './work.js';
 
 /** Operations of one socket at a time, at the most. */
 const MOST_OPERATIONS = 100;
 const MOST_BYTES_IN_A_MESSAGE = 256 * 1024;
 /** Who asks for more while so much waits to be read does not read at all. */
-const MOST_BYTES_UNREAD = 16 * 1024 * 1024;
-/** Of all sockets together: beyond that, those who have left most unread are closed. */
-const MOST_BYTES_UNREAD_IN_ALL = 256 * 1024 * 1024;
-const UNREAD_LOOK_MS = 1_000;
-const MOST_SOCKETS = 10_000;
+const MOST_BYTES_UNREAD = 8 * 1024 * 1024;
+/** Of messages that have begun and are not complete, of all sockets together: beyond that, those who have most are cut off, down to a half. */
+const MAX_UNFINISHED_BYTES = 32 * 1024 * 1024;
+/** For a message to come whole. */
+const MESSAGE_DEADLINE_MS = 30_000;
+/** Of one message: `ws` keeps each as it came. */
+const MAX_FRAGMENTS = 1_024;
+const LOOK_MS = 250;
 const INIT_DEADLINE_MS = 5_000;
 /** A socket that has not answered one ping by the time of the next is dead; one that is slow to read may not have come to it yet. */
 const PING_MS = 12_000;
@@ -37,20 +59,38 @@ const MOST_PINGS_UNREAD = 10;
 const CLOSE_DEADLINE_MS = 1_000;
 /** A close frame has room for so much UTF-8 besides its code (RFC 6455, 5.5): `ws` throws when a reason is longer. */
 const MAX_REASON_BYTES = 123;
+/** Of an operation's id, which is kept in several places for as long as the operation lives, and sent with each of its answers. */
+const MAX_ID_CHARACTERS = 256;
+/** Of what a socket is opened with: as much as of the header of a request, for each parameter. */
+const MAX_PARAMETER_CHARACTERS = 8 * 1024;
+/** Of the payload of a ping, as JSON: a longer one is not sent back. */
+const MAX_ECHOED_CHARACTERS = 1_024;
+/** RFC 6455's registry: clients open another one, later. */
+const TRY_AGAIN_LATER = 1013;
 /** A timer takes no more: about 24 days. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Of one socket: the operations on it are one session, and never go back. */
 interface Session {
   address: ClientAddress;
+  presence: Presence;
+  asker: Asker;
+  /** Null where there are no rates for the address. */
+  rate: SocketRate | null;
   /** What it was opened with: a page of another origin has no cookies here. */
   parameters: Parameters;
   cookies: Record<string, string | undefined>;
+  /** What the client calls itself. */
+  client: string | undefined;
   /** The newest that any of its operations answered with. */
   newest: Token | null;
   shown: Shown;
   /** By id, what to call when it is done. */
   underWay: Map<string, () => void>;
+  /** Does nobody wait for this operation any more? */
+  isLeft(id: string): boolean;
+  /** What it was sent with is not needed any more. */
+  letGo(id: string): void;
   /** Settles, if it cannot be on its way at once, when it is. */
   send(message: string): Promise<void> | undefined;
   /** Ends it when its access token runs out. */
@@ -63,9 +103,27 @@ type Operation = ExecutionArgs & { id: string; session: Session };
 export function serveWebsocket(
   server: Server,
   schema: GraphQLSchema,
-  { services, operations, subscriptions }: { services: Services; operations: Operations; subscriptions: Subscriptions },
+  {
+    services,
+    executor,
+    operations,
+    documents,
+    subscriptions,
+    unread,
+    places,
+    large,
+  }: {
+    services: Services;
+    executor: Executor;
+    operations: Operations;
+    documents: TrustedDocuments;
+    subscriptions: Subscriptions;
+    unread: Unread;
+    places: Places;
+    large: LargeRequests;
+  },
 ) {
-  const { log, origins } = services;
+  const { log, origins, rates } = services;
   /** @throws UNAUTHENTICATED for an access token that is no good, and as `createContext` */
   const contextOf = async (session: Session, params: Record<string, unknown>, payload?: SubscribePayload) => {
     const parameters = { ...session.parameters, ...parametersOf(params) };
@@ -74,7 +132,7 @@ export function serveWebsocket(
     // What we remember for a client is like a cookie: one of another epoch is nobody's fault, and forgotten.
     const cookies = session.newest ? { ...session.cookies, [CONSISTENCY_COOKIE]: encodeToken(session.newest) } : session.cookies;
 
-    const context = await createContext(services, session.address, parameters, cookies);
+    const context = await createContext(services, session.address, parameters, cookies, session.presence);
     if (context.authentication) throw unauthenticated(context.authentication);
 
     return context;
@@ -99,20 +157,44 @@ export function serveWebsocket(
       if (session.underWay.size >= MOST_OPERATIONS)
         return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
       const operationName = nameOf(payload.operationName);
-      const checked = operations.check(payload);
-      if (Array.isArray(checked)) return checked;
       // Before anything is waited for: messages come without waiting for each other.
       session.underWay.set(id, () => undefined);
       try {
-        // A subscription is bounded by its socket; what it begins with is one read.
+        session.rate?.takeOperation();
+        const asked = documents.resolve(payload, session.client);
+        if (asked instanceof GraphQLError) throw asked;
+        // A subscription is bounded by its socket; what it begins with is one read. To parse a document is work that has its turn.
+        const mayBeLive = SUBSCRIPTION.test(asked.query);
+        await (mayBeLive ? services.work.turnToSubscribe(session.asker) : services.work.turn(session.asker));
+        // It is not waited for any more, and has not begun: graphql-ws sends nothing of it.
+        if (session.isLeft(id)) throw fault('UNAVAILABLE', 'It was completed before it began.');
+        // As soon as that can be known: to look at a document costs more than to refuse it.
+        if (mayBeLive && !operations.isKnown(asked.query) && !subscriptions.hasRoom(session.address, session.shown)) throw tooManyShapes();
+        const usedUp = session.rate && rates.refusalOfUsedUp({ address: session.address, accountId: null, cost: null });
+        const isNobody = () => !hasCredentials({ ...session.parameters, ...parametersOf(connectionParams ?? {}) }, session.cookies);
+        if (usedUp && isNobody()) throw usedUp;
+        const checked = await operations.inTurn([asked.query], session.address.network, () => operations.check(asked, session.address));
+        if (session.isLeft(id)) throw fault('UNAVAILABLE', 'It was completed before it began.');
+        if (Array.isArray(checked)) {
+          ended(session, id);
+          if (session.rate) rates.chargeForDocument({ address: session.address, accountId: null, cost: null }, payload.query.length);
+          return checked;
+        }
         const isLive = getOperationAST(checked, operationName)!.operation === OperationTypeNode.SUBSCRIPTION;
-        await (isLive ? services.work.turnToSubscribe() : services.work.turn());
-        if (!isLive) session.underWay.set(id, services.work.begin(1));
+        if (!isLive) session.underWay.set(id, services.work.begin(1, session.asker));
         const contextValue = await contextOf(session, connectionParams ?? {}, payload);
         // When it was opened, that may not have been known.
         if (contextValue.expiresAtMs !== null) session.expire(contextValue.expiresAtMs);
         const { variables: variableValues } = payload;
+        await admit(schema, contextValue, { document: checked, operationName, variables: variableValues });
         const operation: Operation = { schema, document: checked, operationName, variableValues, contextValue, id, session };
+        // graphql-ws keeps the message for as long as the operation lives, and needs nothing of this.
+        Object.assign(payload, { query: '', variables: null, extensions: null });
+        if (isLive) {
+          session.letGo(id);
+          // What takes long is not its beginning.
+          services.work.ended(session.asker);
+        }
 
         return operation;
       } catch (error) {
@@ -121,6 +203,7 @@ export function serveWebsocket(
         throw error;
       }
     },
+    execute: (args) => executor.executeAsTold(args),
     subscribe: (args) => deliver(args as Operation),
     onNext: ({ extra: session }, _id, _payload, args, result) => {
       const told = answer(result, args.contextValue as Context);
@@ -137,13 +220,17 @@ export function serveWebsocket(
     onComplete: ({ extra: session }, id) => ended(session, id),
   });
 
-  const ended = ({ underWay }: Session, id: string) => {
+  const ended = ({ asker, underWay }: Session, id: string) => {
+    services.work.ended(asker);
     underWay.get(id)?.();
     underWay.delete(id);
   };
 
   /** Settles with what is wrong, or with a source that sends each answer by itself and ends after the last. */
-  function deliver({ id, session, ...args }: Operation): Promise<AsyncIterableIterator<never> | ExecutionResult> {
+  function deliver(operation: Operation): Promise<AsyncIterableIterator<never> | ExecutionResult> {
+    const { id, session, ...args } = operation;
+    // graphql-ws keeps these too, and does not need them.
+    Object.assign(operation, { document: NOTHING, variableValues: null });
     const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
 
     return subscriptions.subscribe(args, session.shown, (answer) => {
@@ -157,28 +244,49 @@ export function serveWebsocket(
     noServer: true,
     handleProtocols: (protocols) => protocols.has(GRAPHQL_TRANSPORT_WS_PROTOCOL) && GRAPHQL_TRANSPORT_WS_PROTOCOL,
     maxPayload: MOST_BYTES_IN_A_MESSAGE,
+    maxFragments: MAX_FRAGMENTS,
+    maxBufferedChunks: MAX_FRAGMENTS,
     perMessageDeflate: false,
+    // One message in each round of the process's loop: else all that one socket has sent is taken at once, and all others wait for that.
+    allowSynchronousEvents: false,
   });
   const unanswered = new WeakMap<WebSocket, number>();
   const heart = setInterval(() => {
     for (const websocket of sockets.clients) {
+      // Its answers are not read while a long message of it waits.
+      if (websocket.isPaused) continue;
       const pings = unanswered.get(websocket) ?? 0;
       if (pings >= (websocket.bufferedAmount > 0 ? MOST_PINGS_UNREAD : 1)) websocket.terminate();
       unanswered.set(websocket, pings + 1);
       websocket.ping();
     }
   }, PING_MS);
-  const watch = setInterval(() => {
-    let unread = 0;
-    for (const { bufferedAmount } of sockets.clients) unread += bufferedAmount;
-    if (unread <= MOST_BYTES_UNREAD_IN_ALL) return;
-    log.warn({ unread }, 'too much waits to be read by websockets, closing those who read least');
-    for (const websocket of [...sockets.clients].sort((a, b) => b.bufferedAmount - a.bufferedAmount)) {
-      if (unread <= MOST_BYTES_UNREAD_IN_ALL / 2) break;
-      unread -= websocket.bufferedAmount;
+  const unfinishedSince = new WeakMap<WebSocket, number>();
+  const cutOffUnfinished = () => {
+    const now = performance.now();
+    let bytes = 0;
+    const unfinished: { websocket: WebSocket; its: number }[] = [];
+    for (const websocket of sockets.clients) {
+      const its = bytesUnfinished(websocket);
+      if (its === 0) {
+        unfinishedSince.delete(websocket);
+        continue;
+      }
+      const since = unfinishedSince.get(websocket) ?? now;
+      unfinishedSince.set(websocket, since);
+      bytes += its;
+      if (now - since > MESSAGE_DEADLINE_MS) websocket.terminate();
+      else unfinished.push({ websocket, its });
+    }
+    if (bytes <= MAX_UNFINISHED_BYTES) return;
+    log.warn({ bytes }, 'too much of messages is not complete, closing the websockets that have most');
+    for (const { websocket, its } of unfinished.sort((a, b) => b.its - a.its)) {
+      if (bytes <= MAX_UNFINISHED_BYTES / 2) break;
+      bytes -= its;
       websocket.terminate();
     }
-  }, UNREAD_LOOK_MS);
+  };
+  const watch = setInterval(cutOffUnfinished, LOOK_MS);
   const serve = (websocket: WebSocket, request: IncomingMessage) => {
     const close: Close = (code, reason) => websocket.close(code, reason && cut(reason));
     // No listener below may throw: nobody is there to catch it, and the process would end.
@@ -192,8 +300,14 @@ export function serveWebsocket(
     // While the one before is not on its way, this one waits for that, so that a slow reader holds back what is sent to it. To who has
     // gone, nothing is sent.
     const send = (message: string) => {
-      if (websocket.bufferedAmount > 0) return new Promise<void>((resolve) => websocket.send(message, () => resolve()));
-      websocket.send(message);
+      if (websocket.bufferedAmount === 0) {
+        websocket.send(message);
+        return undefined;
+      }
+      const sent = new Promise<void>((resolve) => websocket.send(message, () => resolve()));
+      unread.added(message.length);
+
+      return sent;
     };
     const cutOffUnread = () => {
       const isFull = websocket.bufferedAmount > MOST_BYTES_UNREAD;
@@ -202,13 +316,31 @@ export function serveWebsocket(
       return isFull;
     };
     let expiry: NodeJS.Timeout | undefined;
+    const inTurn = new InTurn(websocket, close, failed, (id) => ended(session, id));
+    const address = origins.addressOf(request);
+    const gone = new Set<() => void>();
     const session: Session = {
-      address: origins.addressOf(request),
+      address,
+      asker: askerAt(address, websocket),
+      rate: rates.areFor(address) ? rates.ofSocket() : null,
+      presence: {
+        client: websocket,
+        get isGone() {
+          return websocket.readyState !== websocket.OPEN;
+        },
+        whenGone: (listener) => {
+          gone.add(listener);
+          return () => void gone.delete(listener);
+        },
+      },
       parameters: parametersOf(request.headers),
       cookies: cookiesOf(origins, request),
+      client: clientName(request),
       newest: null,
       shown: { at: 0 },
       underWay: new Map(),
+      isLeft: (id) => websocket.readyState !== websocket.OPEN || inTurn.isCompleted(id),
+      letGo: (id) => inTurn.letGo(id),
       send,
       expire: (atMs) => {
         clearTimeout(expiry);
@@ -218,49 +350,130 @@ export function serveWebsocket(
         expiry = setTimeout(() => session.expire(atMs), Math.min(leftMs, LONGEST_TIMER_MS));
       },
     };
+    const look = (data: Buffer, handle: Handle, letGo?: () => void) => {
+      try {
+        const message = data.toString();
+        if (isTooDeep(message)) close(CloseCode.BadRequest, `At most ${MAX_JSON_LEVELS} levels are in a message`);
+        else if (tooManyFields(message)) close(CloseCode.BadRequest, 'Too many fields are in a message');
+        else return inTurn.take(message, handle, letGo);
+      } catch (error) {
+        failed(error);
+      }
+      letGo?.();
+    };
+    /** What is read of it behind a long message that waits for its turn. */
+    let behind: Buffer[] | null = null;
+    const lookInTurn = async (first: Buffer, handle: Handle) => {
+      behind = [first];
+      websocket.pause();
+      try {
+        for (let data = behind.shift(); data && websocket.readyState === websocket.OPEN; data = behind.shift()) {
+          if (isShort(data.byteLength)) {
+            await new Promise(setImmediate);
+            lookAtShort(data, handle);
+            continue;
+          }
+          const letGo = large.take(address, data.byteLength);
+          if (!letGo) return close(TRY_AGAIN_LATER, 'Too much waits here');
+          try {
+            await services.work.turnToSubscribe(session.asker);
+          } catch (error) {
+            letGo();
+            if (error instanceof GraphQLError) return close(TRY_AGAIN_LATER, error.message);
+            throw error;
+          }
+          if (websocket.readyState === websocket.OPEN) look(data, handle, letGo);
+          else letGo();
+        }
+      } finally {
+        behind = null;
+        websocket.resume();
+      }
+    };
+    const lookAtShort = (data: Buffer, handle: Handle) => {
+      const begun = performance.now();
+      look(data, handle);
+      services.work.charge(session.asker, performance.now() - begun);
+    };
+    const messages = (handle: Handle) => (data: Buffer) => {
+      unfinishedSince.delete(websocket);
+      // What comes behind the message for which it is closed has no effect.
+      if (cutOffUnread() || websocket.readyState !== websocket.OPEN) return;
+      if (session.rate && !session.rate.takeMessage()) return close(TRY_AGAIN_LATER, 'Too many messages came on this socket');
+      if (behind) behind.push(data);
+      else if (isShort(data.byteLength)) lookAtShort(data, handle);
+      else lookInTurn(data, handle).catch(failed);
+    };
     const closed = protocol.opened(
       {
         protocol: websocket.protocol,
         send,
         close,
-        onMessage: (handle) => {
-          const take = inTurn(websocket, handle, close, failed);
-          websocket.on('message', (data: Buffer) => {
-            // What comes behind the message for which it is closed has no effect.
-            if (cutOffUnread() || websocket.readyState !== websocket.OPEN) return;
-            try {
-              const message = data.toString();
-              if (isTooDeep(message)) close(CloseCode.BadRequest, `At most ${MAX_JSON_LEVELS} levels are in a message`);
-              else take(message);
-            } catch (error) {
-              failed(error);
-            }
-          });
-        },
+        // As graphql-ws answers it; what is too long was taken out of the message.
+        onPing: (payload) => send(JSON.stringify({ type: MessageType.Pong, payload })) ?? Promise.resolve(),
+        onMessage: (handle) => websocket.on('message', messages(handle as Handle)),
       },
       session,
     );
+    const leave = unread.watch({
+      get unreadBytes() {
+        return websocket.bufferedAmount;
+      },
+      cutOff: () => websocket.terminate(),
+    });
     websocket.on('ping', cutOffUnread);
     websocket.on('pong', () => unanswered.delete(websocket));
     websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
     websocket.once('close', (code, reason) => {
       clearTimeout(expiry);
+      for (const listener of gone) listener();
+      leave();
       closed(code, reason.toString()).catch(failed);
     });
   };
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // It may go before it is told anything.
     socket.on('error', (error) => log.debug({ err: error }, 'an upgrade failed'));
-    let status: string | null;
-    try {
-      status = sockets.clients.size >= MOST_SOCKETS ? '503 Service Unavailable' : refusal(request, origins);
-      if (!status) return sockets.handleUpgrade(request, socket, head, serve);
-    } catch (error) {
+    const refuse = (status: string, headers = '') => {
+      socket.once('finish', () => socket.destroy());
+      socket.end(`HTTP/1.1 ${status}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`);
+    };
+    const failed = (error: unknown) => {
       log.error({ err: error }, 'a bug in an upgrade');
-      return void socket.destroy();
+      socket.destroy();
+    };
+    const open = () => {
+      const refused = refusal(request, origins);
+      if (refused) return refuse(refused);
+      let end = () => void socket.destroy();
+      const leave = places.take(origins.addressOf(request).network, () => end());
+      if (!leave) return refuse('503 Service Unavailable');
+      socket.once('close', leave);
+      sockets.handleUpgrade(request, socket, head, (websocket) => {
+        end = () => {
+          websocket.close(TRY_AGAIN_LATER, 'Others want the place');
+          setTimeout(() => websocket.terminate(), CLOSE_DEADLINE_MS).unref();
+        };
+        serve(websocket, request);
+      });
+    };
+    const openCounted = async (address: ClientAddress) => {
+      try {
+        await rates.openSocket(address);
+      } catch (error) {
+        if (!(error instanceof GraphQLError)) throw error;
+        return refuse('429 Too Many Requests', `Retry-After: ${retryAfterOf([error])}\r\n`);
+      }
+      if (!socket.destroyed) open();
+    };
+    try {
+      const address = origins.addressOf(request);
+      if (origins.isForwardedInVain(request)) rates.suspectProxy(address);
+      if (rates.areFor(address)) openCounted(address).catch(failed);
+      else open();
+    } catch (error) {
+      failed(error);
     }
-    socket.once('finish', () => socket.destroy());
-    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   });
 
   return {
@@ -277,6 +490,12 @@ export function serveWebsocket(
   };
 }
 
+/** There is no other way to write it. */
+const SUBSCRIPTION = /\bsubscription\b/;
+
+/** In place of a document that is not needed any more. */
+const NOTHING: DocumentNode = { kind: Kind.DOCUMENT, definitions: [] };
+
 type Close = (code: number, reason?: string) => void;
 
 /** As many whole characters of a reason as fit into a close frame: graphql-ws puts a client's ids into its own. */
@@ -291,52 +510,142 @@ function cut(reason: string): string {
  * graphql-ws knows an operation by its id alone, and mixes up one that was completed and has not quite ended with the next of that
  * id: the one's last answer is sent as the other's, and the end of the one is taken for the end of the other. So that one waits.
  */
-function inTurn(
-  websocket: WebSocket,
-  handle: (message: string) => Promise<void>,
-  close: Close,
-  failed: (error: unknown) => void,
-): (message: string) => void {
-  const operations = new Map<string, { isCompleted: boolean; next: string | null }>();
-  const pass = (message: string) => handle(message).catch(failed);
-  const begin = (id: string, message: string) => {
-    const operation = { isCompleted: false, next: null as string | null };
-    operations.set(id, operation);
-    void pass(message).then(() => {
-      operations.delete(id);
-      if (operation.next !== null && websocket.readyState === websocket.OPEN) begin(id, operation.next);
-    });
-  };
+class InTurn {
+  private readonly operations = new Map<string, { isCompleted: boolean; letGo: LetGo; next: Received | null }>();
 
-  return (message) => {
-    const { type, id } = headOf(message);
-    const before = id === undefined ? undefined : operations.get(id);
+  constructor(
+    private readonly websocket: WebSocket,
+    private readonly close: Close,
+    private readonly failed: (error: unknown) => void,
+    private readonly ended: (id: string) => void,
+  ) {}
+
+  isCompleted(id: string): boolean {
+    return this.operations.get(id)?.isCompleted ?? true;
+  }
+
+  letGo(id: string): void {
+    this.operations.get(id)?.letGo?.();
+  }
+
+  /**
+   * @param handle graphql-ws's own
+   * @param letGo of a long message: what to call when nothing keeps it any more
+   */
+  take(text: string, handle: Handle, letGo?: LetGo): void {
+    const { close } = this;
+    const refuse = (reason: string) => {
+      letGo?.();
+      close(CloseCode.BadRequest, reason);
+    };
+    const message = parsed(text);
+    const { type, id, payload } = headOf(message);
+    if (letGo && type !== 'subscribe' && type !== 'connection_init') return refuse('Only operations are so long');
+    // graphql-ws wants a text.
+    if (type === 'subscribe' && isWithoutText(payload)) Object.assign(payload, { query: '' });
+    if (id !== undefined && id.length > MAX_ID_CHARACTERS) return refuse(`An operation's id has at most ${MAX_ID_CHARACTERS} characters`);
+    if (type === 'connection_init' && isParameters(payload)) {
+      // Those that mean something here: graphql-ws keeps all that it is given for as long as the socket lives.
+      const parameters = parametersOf(payload);
+      const isTooLong = Object.values(parameters).some((value) => value!.length > MAX_PARAMETER_CHARACTERS);
+      if (isTooLong) return refuse(`A parameter has at most ${MAX_PARAMETER_CHARACTERS} characters`);
+      letGo?.();
+      return void this.pass({ type, payload: parameters }, handle);
+    }
+    if (type === 'ping' && isParameters(payload) && text.length > MAX_ECHOED_CHARACTERS) return void this.pass({ type }, handle);
+    const before = id === undefined ? undefined : this.operations.get(id);
     if (type === 'subscribe' && id !== undefined && !before) {
-      begin(id, message);
+      this.begin(id, { message, letGo }, handle);
     } else if (type === 'subscribe' && before?.isCompleted) {
       if (before.next !== null) close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
-      before.next = message;
+      before.next?.letGo?.();
+      before.next = { message, letGo };
     } else if (type === 'complete' && before) {
       // The one that waits has not even begun.
-      if (before.next === null) void pass(message);
+      if (before.next === null) void this.pass(message, handle);
+      before.next?.letGo?.();
       before.next = null;
       before.isCompleted = true;
     } else {
-      void pass(message);
+      void this.pass(message, handle).then(letGo);
     }
-  };
+  }
+
+  private begin(id: string, { message, letGo }: Received, handle: Handle): void {
+    const operation = { isCompleted: false, letGo, next: null as Received | null };
+    this.operations.set(id, operation);
+    void this.pass(message, handle).then(() => {
+      letGo?.();
+      // However graphql-ws has left it.
+      this.ended(id);
+      this.operations.delete(id);
+      if (operation.next === null) return;
+      if (this.websocket.readyState === this.websocket.OPEN) this.begin(id, operation.next, handle);
+      else operation.next.letGo?.();
+    });
+  }
+
+  private pass(message: unknown, handle: Handle): Promise<void> {
+    return handle(message).catch(this.failed);
+  }
+}
+
+type LetGo = (() => void) | undefined;
+
+interface Received {
+  message: unknown;
+  letGo: LetGo;
+}
+
+/** graphql-ws parses a text, and takes what is parsed as it is. */
+type Handle = (message: unknown) => Promise<void>;
+
+interface Head {
+  type?: unknown;
+  id?: string;
+  payload?: unknown;
+}
+
+/**
+ * What a websocket has of a message that is not complete: frames that are whole, and what has come of the next. `ws` does not tell.
+ *
+ * A client that sends half a frame is noticed by its pings, which it cannot answer; but between the fragments of a message it can.
+ */
+function bytesUnfinished(websocket: WebSocket): number {
+  const { _receiver: receiver } = websocket as unknown as { _receiver?: { _bufferedBytes: number; _messageLength: number } };
+
+  return receiver ? receiver._bufferedBytes + receiver._messageLength : 0;
+}
+
+/** An object; or the text as it is, for graphql-ws to say that it is none. */
+function parsed(text: string): unknown {
+  try {
+    const message = JSON.parse(text) as unknown;
+
+    return typeof message === 'object' && message !== null ? message : text;
+  } catch {
+    return text;
+  }
 }
 
 /** Of a message that graphql-ws will look at more closely. */
-function headOf(message: string): { type?: unknown; id?: string } {
-  try {
-    const { type, id } = JSON.parse(message) as { type?: unknown; id?: unknown };
+function headOf(message: unknown): Head {
+  if (typeof message !== 'object' || message === null) return {};
+  const { type, id, payload } = message as Record<string, unknown>;
 
-    return typeof id === 'string' ? { type, id } : { type };
-  } catch {
-    return {};
-  }
+  return { type, payload, ...(typeof id === 'string' ? { id } : {}) };
 }
+
+/** Where a document is named by an id, there is no text yet. */
+function isWithoutText(payload: unknown): payload is object {
+  if (typeof payload !== 'object' || payload === null) return false;
+  const { query, documentId, extensions } = payload as { query?: unknown; documentId?: unknown; extensions?: unknown };
+
+  return (query === undefined || query === null) && (documentId !== undefined || extensions !== undefined);
+}
+
+const isParameters = (payload: unknown): payload is Record<string, unknown> =>
+  typeof payload === 'object' && payload !== null && !Array.isArray(payload);
 
 /** The status line for an upgrade that is refused. */
 function refusal(request: IncomingMessage, origins: Origins): string | null {
@@ -345,7 +654,7 @@ function refusal(request: IncomingMessage, origins: Origins): string | null {
   const path = url.replace(/^https?:\/\/[^/?]*/i, '').split('?')[0];
   if (path !== GRAPHQL_PATH && path !== `${GRAPHQL_PATH}/`) return '404 Not Found';
   // A page of another origin cannot be kept from sending our cookie along, so then it does not get in at all.
-  const hasSession = headers.cookie !== undefined && cookiesIn(headers.cookie)[SESSION_COOKIE] !== undefined;
+  const hasSession = headers.cookie !== undefined && cookiesIn(headers.cookie, false)[SESSION_COOKIE] !== undefined;
   if (!hasSession || origins.isOwn(request)) return null;
   const isAllowed = origins.isAllowed(headers.origin);
   origins.explain(request, isAllowed ? 'The cookies of a websocket were ignored' : 'A websocket was refused with 403');

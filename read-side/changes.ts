@@ -6,7 +6,6 @@ import type { Redis } from 'ioredis';
 import {
   APPLIED,
   LOG,
-  LOG_LENGTH,
   LOG_TRIMMED,
   LOGGED_AFTER,
   numberIn,
@@ -87,7 +86,7 @@ export function readChanges<Change>(
 }
 
 /**
- * All that a subscription needs to begin with, as of one moment.
+ * What a subscription needs to begin with, as of one moment. If there are `most` changes, there may be more, for `readChanges`.
  * @param set the name of a set of the shard whose members are wanted too; null for none
  * @param after null when nothing is to be replayed
  */
@@ -97,6 +96,7 @@ export function readStart<Change>(
   shard: Shard,
   set: string | null,
   after: ChangeId | null,
+  most: number,
   decode: DecodeChange<Change>,
 ): Promise<Snapshot<Start<Change>>> {
   return readShard(
@@ -105,7 +105,7 @@ export function readStart<Change>(
     shard,
     (read) => {
       if (set !== null) read('SMEMBERS', set);
-      if (after) askChanges(read, after, LOG_LENGTH);
+      if (after) askChanges(read, after, most);
     },
     (replies) => ({
       members: set === null ? [] : (replies.shift() as Buffer[]).map((member) => member.toString()),

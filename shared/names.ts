@@ -29,12 +29,18 @@ export function natsNames(namespace: string) {
     /** Core NATS: an operator has said something; where it stands is looked at sooner. */
     control: `${namespace}.control`,
 
+    /** Answers to what this service asks come here: a server of NATS can keep those of one user from all others. */
+    inbox: (service: NatsUser) => `${namespace}.inbox.${service}`,
+
     /** Requests that the write side answers. */
     authenticate: `${namespace}.authenticate`,
     journalHead: `${namespace}.journal.head`,
     journalRead: `${namespace}.journal.read`,
   };
 }
+
+/** Who asks: each may be another user of NATS, with rights of its own (ops/nats.conf). */
+export type NatsUser = 'gateway' | 'write-side' | 'read-side' | 'operator';
 
 export type NatsNames = ReturnType<typeof natsNames>;
 

@@ -6,7 +6,7 @@
  * The write side checks commands with `received`: those of an earlier release of the gateway, which wait in the stream while
  * the system is upgraded, are not refused by a rule that is newer than they are.
  *
- * A fault's code is INVALID, TOO_SHORT or TOO_LONG. Text is in NFC, and measured in what people call characters: grapheme
+ * A fault's code is INVALID, TOO_SHORT, TOO_LONG or RESERVED. Text is in NFC, and measured in what people call characters: grapheme
  * clusters (UAX #29), by `Intl.Segmenter`.
  */
 import { domainToASCII, domainToUnicode } from 'node:url';
@@ -14,9 +14,10 @@ import validator from 'validator';
 import { z } from 'zod';
 import { hasMisplaced, hasUnseen, isBlank } from './characters.js';
 import { NOBODY, SYSTEM, UUID } from './ids.js';
+import { isOfficialName, isReservedUsername } from './look-alikes.js';
 import type { ErrorCode } from './refused.js';
 
-type FieldCode = Extract<ErrorCode, 'INVALID' | 'TOO_SHORT' | 'TOO_LONG'>;
+type FieldCode = Extract<ErrorCode, 'INVALID' | 'TOO_SHORT' | 'TOO_LONG' | 'RESERVED' | 'TOO_COMMON'>;
 
 /** Text in the database and on every wire has this bound too: a single grapheme may have any number of code points. */
 const MAX_BYTES = 2_048;
@@ -83,11 +84,13 @@ export const id = z
   .string()
   .overwrite((value) => value.toLowerCase())
   .check(rule('INVALID', (value) => UUID.test(value) && value !== NOBODY && value !== SYSTEM));
-export const username = z.string().check(
+/** One that somebody may have had since before some were reserved. */
+export const anyUsername = z.string().check(
   rule('INVALID', (value) => /^\w*$/.test(value)),
   rule('TOO_SHORT', (value) => value.length >= 3),
   rule('TOO_LONG', (value) => value.length <= 30),
 );
+export const username = anyUsername.check(rule('RESERVED', (value) => !isReservedUsername(value)));
 /** In lower case, its domain in the form that people read (`bücher.example`, not `xn--…`), at most 254 characters. */
 export const email = z
   .string()
@@ -105,7 +108,7 @@ export const password = z
     rule('TOO_SHORT', (value) => [...value].length >= 8),
     rule('TOO_LONG', (value) => value.length <= 512 && [...value].length <= 128),
   );
-export const name = text(50, ANY_CONTROL);
+export const name = text(50, ANY_CONTROL).check(rule('RESERVED', (value) => value.length > MAX_BYTES || !isOfficialName(value)));
 export const location = text(100, ANY_CONTROL);
 export const biography = text(280, CONTROL_BUT_NEWLINE);
 /** As the URL parser writes it: the host in lower case and ASCII, everything else percent-encoded. */
@@ -183,6 +186,7 @@ export type FieldRules = typeof typed;
 /** The bounds that tables and wires rely on, and no more. */
 export const received: FieldRules = {
   ...typed,
+  username: anyUsername,
   email: z.string().check(rule('INVALID', (value) => value.isWellFormed() && value.includes('@') && value.length <= MAX_EMAIL)),
   website: z.string().check(rule('INVALID', (value) => value.isWellFormed() && value.length <= MAX_WEBSITE)),
   name: formerText(50, /\p{Cc}/u),

@@ -2,6 +2,7 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { Nats } from '../shared/jetstream.js';
 import { pause } from '../shared/follow.js';
+import { NoTurn } from '../shared/fair-work.js';
 import type { Logger } from '../shared/log.js';
 import { natsNames } from '../shared/names.js';
 import { journalHeadRequest, journalReadRequest } from '../shared/journal-requests.js';
@@ -12,7 +13,7 @@ import { readHead, readJournal, readSkips, type StoredEntry } from './journal.js
 /** Of entries in one reply: a NATS message holds 1 MiB, and JSON in JSON is longer than itself. */
 const MOST_CHARACTERS = 256 * 1024;
 
-/** Questions that are being answered by this process: passwords take tens of milliseconds of a core each. */
+/** Questions that are being answered by this process, without those about passwords, which have a queue of their own. */
 const MOST_QUESTIONS = 256;
 
 /** As many of the first as fit into one reply, and one at least; who asked goes on after the last. */
@@ -53,6 +54,8 @@ export function startAnswers({ nats, pool, namespace, log }: { nats: Nats; pool:
         callback: (error, message) => {
           if (error) return log.error({ err: error, subject }, 'subscription failed');
           respond(message, reply).catch((cause: unknown) => {
+            // Whoever asked is told if it still waits; a busy write side is no news to the log.
+            if (cause instanceof NoTurn) return void message.respond(JSON.stringify({ error: 'The write side is busy.', isBusy: true }));
             log.error({ err: cause, subject }, 'could not answer');
             message.respond(JSON.stringify({ error: 'The write side could not answer.' }));
             if (isDatabaseTrouble(cause) && subscriptions.length > 0) void rejoin();
@@ -72,6 +75,7 @@ export function startAnswers({ nats, pool, namespace, log }: { nats: Nats; pool:
   };
   let underWay = 0;
   const respond = async (message: Msg, reply: (request: unknown) => Promise<unknown>) => {
+    if (message.subject === names.authenticate) return void message.respond(JSON.stringify(await reply(message.json())));
     if (underWay >= MOST_QUESTIONS) throw new Error('too many questions at once');
     underWay += 1;
     try {

@@ -1,6 +1,6 @@
 /** The write side: runs commands, journals what happened, and publishes the journal. */
 import { readConfig } from '../shared/config.js';
-import { connectNats } from '../shared/jetstream.js';
+import { connectNats, inboxOf } from '../shared/jetstream.js';
 import { createLog } from '../shared/log.js';
 import { runService, serveHealth, type Service } from '../shared/service.js';
 import { startAnswers } from './answers.js';
@@ -21,6 +21,7 @@ await runService('write-side', async () => {
     'NAMESPACE',
     'LANES',
     'COMMANDS_IN_A_BATCH',
+    'HOST',
     'HEALTH_PORT',
     'LOG_LEVEL',
     'MAIL_URL',
@@ -30,10 +31,11 @@ await runService('write-side', async () => {
   const log = createLog('write-side', config.LOG_LEVEL);
   let parts: { waitsFor(): string[] }[] = [{ waitsFor: () => ['NATS'] }];
   const service: Pick<Service, 'waitsFor'> = { waitsFor: () => parts.flatMap((part) => part.waitsFor()) };
-  const health = await serveHealth(service, config.HEALTH_PORT);
+  const health = await serveHealth(service, config.HEALTH_PORT, { host: config.HOST });
 
   // What this process says about its own commits is for others.
-  const nats = await connectNats(config.NATS_URL, 'write-side', { noEcho: true });
+  const inbox = inboxOf(config.NAMESPACE, 'write-side');
+  const nats = await connectNats(config.NATS_URL, 'write-side', { ...inbox, noEcho: true, log });
   const shared = { mysqlUrl: config.MYSQL_URL, namespace: config.NAMESPACE, nats, log };
   const pool = createPool(config.MYSQL_URL);
   const answers = startAnswers({ ...shared, pool });
@@ -46,7 +48,7 @@ await runService('write-side', async () => {
   });
   const publisher = startPublisher(shared);
   // What follows from events is sent to this process's own lanes too, and their outcomes must be heard here.
-  const ownNats = await connectNats(config.NATS_URL, 'write-side reactions');
+  const ownNats = await connectNats(config.NATS_URL, 'write-side reactions', { ...inbox, log });
   const sender = new ReactionSender({ nats: ownNats, namespace: config.NAMESPACE, lanes: config.LANES, log });
   const post = createPost({ url: config.MAIL_URL, folder: config.MAIL_FOLDER, from: config.MAIL_FROM });
   const processManagers = [reactions(sender), mailer(post, log)].map((definition) =>

@@ -173,7 +173,7 @@ export class CheepResolver {
 
   @FieldResolver(() => [Reply], {
     description: `From the start of the thread to the cheep before this one: the nearest ${MOST_ANCESTORS}, past deleted ones.`,
-    complexity: ({ childComplexity }) => 1 + MOST_ANCESTORS * childComplexity,
+    complexity: ({ childComplexity }) => 1 + MOST_ANCESTORS * (1 + childComplexity),
   })
   async ancestors(
     @Root() { id, inReplyToId, threadId, floor }: Cheep,

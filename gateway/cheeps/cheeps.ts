@@ -3,6 +3,7 @@ import type { GraphQLResolveInfo } from 'graphql';
 import { Arg, Ctx, ID, Info, Int, Query, Resolver } from 'type-graphql';
 import { id as idRule } from '../../shared/rules.js';
 import type { Context } from '../context.js';
+import { checkVersion } from '../reads.js';
 import { awaitCheep, Cheep, loadCheep } from './cheep.js';
 
 @Resolver()
@@ -16,6 +17,8 @@ export class CheepQueries {
   ): Promise<Cheep | null> {
     const known = idRule.safeParse(id);
     if (!known.success) return null;
+
+    checkVersion(context, minVersion);
 
     return minVersion ? awaitCheep(context, known.data, minVersion, info) : loadCheep(context, known.data, 0, info);
   }

@@ -68,7 +68,12 @@ async function follow({ cheepId, after }: ThreadArgs, context: Context): Promise
   const known = idRule.safeParse(cheepId);
   if (!known.success) throw fault('BAD_USER_INPUT', 'This is no cheep’s id.', { argument: 'cheepId' });
 
-  return context.services.threadFeed.follow(context.consistency, known.data, after ? parseResumeCursor(after) : null);
+  return context.services.threadFeed.follow(
+    context.consistency,
+    known.data,
+    after ? parseResumeCursor(after) : null,
+    context.address.network,
+  );
 }
 
 @Resolver()

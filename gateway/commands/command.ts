@@ -61,42 +61,28 @@ async function settled(givenId: string, context: Context): Promise<AsyncIterable
   const senderId = context.signedIn();
   const known = idRule.safeParse(givenId);
   if (!known.success) throw fault('BAD_USER_INPUT', 'This is no command’s id.', { argument: 'id' });
-  const { reads, progress, log } = context.services;
-  let isOver = false;
-  let wake = () => undefined as void;
-  let hasMoved = false;
-  const over = () => {
-    isOver = true;
-    stopListening();
-    wake();
-  };
+  const found = Promise.withResolvers<CommandRow | null>();
   // Before the first read: what is applied between the two would never be heard of.
-  const stopListening = progress.listen(commandShard(senderId, reads.space), () => {
-    hasMoved = true;
-    wake();
-  });
-  let row = await read(context, senderId, known.data).catch((error: unknown) => {
-    over();
+  const leave = context.services.awaitedCommands.wait({ senderId, commandId: known.data, settled: found.resolve });
+  const row = await read(context, senderId, known.data).catch((error: unknown) => {
+    leave();
     throw error;
   });
+  if (row) found.resolve(row);
+  let isOver = false;
+  const over = () => {
+    isOver = true;
+    leave();
+    found.resolve(null);
+  };
 
   const frames: AsyncIterableIterator<CommandRow> = {
     next: async () => {
-      while (!row && !isOver) {
-        if (!hasMoved) await new Promise<void>((resolve) => (wake = resolve));
-        hasMoved = false;
-        if (!isOver) {
-          row = await read(context.ofFrame(reads.space.epoch), senderId, known.data).catch((error: unknown) => {
-            // Progress is told again every second, and with it this is.
-            log.warn({ err: error, commandId: known.data }, 'could not look what came of a command');
-            return null;
-          });
-        }
-      }
-      if (isOver || !row) return { value: undefined, done: true };
+      const value = await found.promise;
+      if (isOver || !value) return { value: undefined, done: true };
       over();
 
-      return { value: row, done: false };
+      return { value, done: false };
     },
     return: async () => {
       over();

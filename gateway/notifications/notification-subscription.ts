@@ -41,7 +41,12 @@ export class NotificationsReset extends NotificationEvent {
 
 /** @throws UNAUTHENTICATED, BAD_USER_INPUT, NOT_CAUGHT_UP */
 async function follow({ after }: { after?: string | null }, context: Context): Promise<AsyncIterableIterator<NotificationFrame>> {
-  return context.services.notificationFeed.follow(context.consistency, context.signedIn(), after ? parseResumeCursor(after) : null);
+  return context.services.notificationFeed.follow(
+    context.consistency,
+    context.signedIn(),
+    after ? parseResumeCursor(after) : null,
+    context.address.network,
+  );
 }
 
 @Resolver()

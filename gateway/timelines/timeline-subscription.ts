@@ -71,7 +71,12 @@ async function follow({ authorId, after }: TimelineArgs, context: Context): Prom
   const readerId = readerOf(authorId, context);
   if (readerId === null) throw fault('BAD_USER_INPUT', 'This is nobody’s id.', { argument: 'authorId' });
 
-  return context.services.timelineFeed.follow(context.consistency, readerId, after ? parseResumeCursor(after) : null);
+  return context.services.timelineFeed.follow(
+    context.consistency,
+    readerId,
+    after ? parseResumeCursor(after) : null,
+    context.address.network,
+  );
 }
 
 @Resolver()

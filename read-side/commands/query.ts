@@ -27,16 +27,31 @@ export interface CommandRow {
 export const commandShard = (senderId: string, space: Space): Shard => shardOf(COMMANDS, senderId, space);
 
 /** Null for what was never received, is not settled yet, or is somebody else's. */
-export function readCommand(redis: Redis, space: Space, senderId: string, commandId: string): Promise<Snapshot<CommandRow | null>> {
+export async function readCommand(redis: Redis, space: Space, senderId: string, commandId: string): Promise<Snapshot<CommandRow | null>> {
+  const { value, ...snapshot } = await readCommands(redis, space, commandShard(senderId, space), [{ senderId, commandId }]);
+
+  return { ...snapshot, value: value[0]! };
+}
+
+/** As `readCommand`, of several in one shard. */
+export function readCommands(
+  redis: Redis,
+  space: Space,
+  shard: Shard,
+  commands: readonly { senderId: string; commandId: string }[],
+): Promise<Snapshot<(CommandRow | null)[]>> {
   return readShard(
     redis,
     space,
-    commandShard(senderId, space),
-    (read) => read('GET', commandKey(senderId, commandId)),
-    ([reply]) => {
-      const row = textIn(reply);
-
-      return row === null ? null : { id: commandId, ...(JSON.parse(row) as Omit<CommandRow, 'id'>) };
+    shard,
+    (read) => {
+      for (const { senderId, commandId } of commands) read('GET', commandKey(senderId, commandId));
     },
+    (replies) =>
+      replies.map((reply, i) => {
+        const row = textIn(reply);
+
+        return row === null ? null : { id: commands[i]!.commandId, ...(JSON.parse(row) as Omit<CommandRow, 'id'>) };
+      }),
   );
 }

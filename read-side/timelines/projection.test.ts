@@ -411,7 +411,7 @@ describe('a timelines shard', () => {
     await bench.run([follow(alice, dave), post(dave, cheep), post(eve), post(dave), edit(dave, cheep), remove(dave, cheep)], 2);
     await bench.run([edit(eve, newId()), remove(eve, newId()), follow(alice, eve), follow(bob, eve), unfollow(alice, eve), post(eve)], 2);
     const set = followingKey(alice);
-    const { value } = await readStart(redis, bench.space, bench.shard, set, { position: 0, index: 0 }, decodeTimelineChange);
+    const { value } = await readStart(redis, bench.space, bench.shard, set, { position: 0, index: 0 }, 1_000, decodeTimelineChange);
     expect(value.isTorn).toBe(false);
     expect(value.members).toEqual([dave]);
     expect(value.changes.map(({ id, type }) => [id.position, type])).toEqual([

@@ -1,0 +1,187 @@
+/** Over real connections, to a server that may have few of them. */
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { createLog } from '../shared/log.js';
+import { readConfig } from '../shared/config.js';
+import { Connections } from './connections.js';
+import { Origins } from './origins.js';
+
+let server: Server;
+let connections: Connections;
+const sockets: Socket[] = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  connections.stop();
+  server.close();
+});
+
+async function start(max: number, handle: RequestListener, env: Record<string, string> = {}): Promise<void> {
+  const log = createLog('gateway', 'silent');
+  const origins = new Origins(readConfig(['PUBLIC_ORIGINS', 'ALLOWED_ORIGINS', 'TRUST_PROXY'], env), log);
+  connections = new Connections(origins, log, max);
+  server = createServer(connections.inTurn(handle));
+  connections.of(server);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+}
+
+/** What it was sent until the server closed it, or what it is sent until `until` has come. */
+interface Client {
+  socket: Socket;
+  text: () => string;
+  closed: Promise<void>;
+  has(text: RegExp): Promise<void>;
+}
+
+async function client(localAddress: string): Promise<Client> {
+  const socket = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', localAddress });
+  sockets.push(socket);
+  let text = '';
+  socket.on('error', () => undefined); // Its close tells.
+  socket.on('data', (data) => (text += String(data)));
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  await Promise.race([once(socket, 'connect'), closed]);
+
+  return {
+    socket,
+    text: () => text,
+    closed,
+    has: async (wanted) => {
+      while (!wanted.test(text)) await once(socket, 'data');
+    },
+  };
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+const answer: RequestListener = (_, response) => void response.end('here');
+const ask = async (address: string) => {
+  const one = await client(address);
+  one.socket.write(GET);
+  await Promise.race([one.has(/here/), one.closed]);
+
+  return one;
+};
+
+describe('when there is no place left', () => {
+  it('somebody new gets that of one without a request, then that of the oldest idle one of who has most', async () => {
+    await start(6, answer);
+    const silent = await client('127.0.0.6');
+    const alone = await ask('127.0.0.2');
+    const many = [await ask('127.0.0.3'), await ask('127.0.0.3'), await ask('127.0.0.3')];
+    const pair = await ask('127.0.0.4');
+    // The first of the many was used since.
+    many[0]!.socket.write(GET);
+    await many[0]!.has(/here[^]*here/);
+
+    expect((await ask('127.0.0.5')).text()).toContain('here');
+    await silent.closed;
+    expect((await ask('127.0.0.5')).text()).toContain('here');
+    await many[1]!.closed;
+    for (const one of [alone, pair]) {
+      one.socket.write(GET);
+      await one.has(/here[^]*here/);
+    }
+  });
+
+  it('no request that is under way is cut off; one whose body does not come is', async () => {
+    const waiting: (() => void)[] = [];
+    await start(3, (request, response) => {
+      if (request.method === 'POST') request.resume();
+      else waiting.push(() => response.end('here'));
+    });
+    const asking = await client('127.0.0.2');
+    asking.socket.write(GET);
+    const slow = await client('127.0.0.3');
+    slow.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx');
+    const other = await client('127.0.0.4');
+    other.socket.write(GET);
+    while (waiting.length < 2) await new Promise(setImmediate);
+
+    const late = await client('127.0.0.5');
+    await slow.closed;
+    late.socket.write(GET);
+    while (waiting.length < 3) await new Promise(setImmediate);
+    const refused = await client('127.0.0.6');
+    await refused.closed;
+    expect(refused.text()).toBe('');
+    for (const end of waiting) end();
+    for (const one of [asking, other, late]) await one.has(/here/);
+  });
+
+  it('one address alone does not fill all places; a proxy that is trusted does', async () => {
+    await start(10, answer);
+    const many = [];
+    for (let i = 0; i < 6; i++) many.push(await ask('127.0.0.2'));
+    const seventh = await client('127.0.0.2');
+    await seventh.closed;
+    expect((await ask('127.0.0.3')).text()).toContain('here');
+    for (const one of many) expect(one.socket.destroyed).toBe(false);
+    connections.stop();
+    server.close();
+
+    await start(10, answer, { TRUST_PROXY: '127.0.0.2' });
+    for (let i = 0; i < 10; i++) expect((await ask('127.0.0.2')).text()).toContain('here');
+    // Theirs go last, and the oldest first.
+    expect((await ask('127.0.0.3')).text()).toContain('here');
+    expect((await ask('127.0.0.4')).text()).toContain('here');
+  });
+});
+
+describe('requests on one connection', () => {
+  it('are answered one after another, in order', async () => {
+    let underWay = 0;
+    let most = 0;
+    await start(10, (request, response) => {
+      most = Math.max(most, ++underWay);
+      setImmediate(() => {
+        underWay--;
+        response.end(`[${request.url}]`);
+      });
+    });
+    const one = await client('127.0.0.2');
+    one.socket.write(Array.from({ length: 16 }, (_, i) => `GET /${i} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''));
+    await one.has(/\[\/15\]/);
+    expect([...one.text().matchAll(/\[\/(\d+)\]/g)].map(([, number]) => Number(number))).toEqual(Array.from({ length: 16 }, (_, i) => i));
+    expect(most).toBe(1);
+  });
+
+  it('are too many when a thousand come before an answer is taken', async () => {
+    let begun = 0;
+    await start(10, (_, response) => {
+      begun++;
+      setImmediate(() => response.end('here'));
+    });
+    const one = await client('127.0.0.2');
+    one.socket.write(GET.repeat(1_000));
+    await one.closed;
+    expect(begun).toBeLessThan(20);
+  });
+});
+
+describe('bodies that come at the same time', () => {
+  it('are bounded in all: the oldest that is not complete makes room', async () => {
+    const complete: number[] = [];
+    await start(1_000, (request, response) => {
+      request.resume().once('end', () => {
+        complete.push(1);
+        response.end('here');
+      });
+    });
+    // 32 MiB are 128 of the longest.
+    const head = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const slow: Client[] = [];
+    for (let i = 0; i < 128; i++) {
+      const one = await client(`127.0.0.${2 + (i % 50)}`);
+      one.socket.write(head);
+      slow.push(one);
+    }
+    const late = await client('127.0.0.100');
+    late.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx');
+    await late.has(/here/);
+    expect(complete).toEqual([1]);
+    await slow[0]!.closed;
+    slow[127]!.socket.write('1\r\nx\r\n0\r\n\r\n');
+    await slow[127]!.has(/here/);
+  });
+});
