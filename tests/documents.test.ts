@@ -1,10 +1,21 @@
 /** What the client changes in documents: they stay valid, and a server sees in them what the application meant. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { buildSchema, execute, isInputObjectType, isInterfaceType, parse, subscribe, validate, type GraphQLFieldMap } from 'graphql';
-import { isSubscription, live, NOT_COMMANDS, NOT_LIVE, repeatable, type Operation, type Payload } from '../client/documents.js';
+import {
+  isSubscription,
+  live,
+  NOT_COMMANDS,
+  NOT_LIVE,
+  repeatable,
+  textOf,
+  textsOf,
+  type Operation,
+  type Payload,
+} from '../client/documents.js';
+import { manifestOf } from '../client/manifest.js';
 
 const schema = buildSchema(readFileSync(join(import.meta.dirname, '../schema.graphql'), 'utf8'));
 const fieldsOf = (type: { getFields(): GraphQLFieldMap<unknown, unknown> } | null | undefined) => Object.values(type!.getFields());
@@ -108,6 +119,12 @@ describe('a mutation', () => {
     expect(repeatable(operation, randomUUID).isRepeatable).toBe(true);
   });
 
+  it.each(withIds)('with %s is in the manifest of its document, as the client sends it', (_, operation) => {
+    const texts = textsOf(operation.query);
+    expect(texts).toContain(textOf(operation.query));
+    expect(texts).toContain(repeatable(operation, randomUUID).payload.query);
+  });
+
   it('keeps the id that it has', async () => {
     const variable = 'mutation ($input: PostCheepInput!) { postCheep(input: $input) { status } }';
     const inside = 'mutation ($id: ID) { postCheep(input: {message: "Hello", commandId: $id}) { status } }';
@@ -198,6 +215,12 @@ describe('a subscription', () => {
     }
   });
 
+  it.each(forms)('with %s is in the manifest of its document, as the client sends it', (_, operation) => {
+    const texts = textsOf(operation.query);
+    expect(texts).toContain(textOf(operation.query));
+    for (const after of [null, 'later']) expect(texts).toContain(live(operation)!.payload(after).query);
+  });
+
   it('gives the application what it asked for, and nothing else', () => {
     const { take } = live({ query: 'subscription { t: timeline { cursor } }' })!;
     const data: Record<string, unknown> = { t: { cursor: 'c', cheeperCursor: 'c', cheeperType: 'CheepAdded' } };
@@ -208,4 +231,11 @@ describe('a subscription', () => {
   it('that ends by itself has nothing to go on from', () => {
     expect(live({ query: `subscription { command(id: "${ID}") { status } }` })).toBeNull();
   });
+});
+
+it('a manifest has each text once, by its SHA-256, with what the client asks by itself, and without fragments that stand alone', async () => {
+  const query = 'query ($id: ID!) { author(id: $id) { id } }';
+  const manifest = await manifestOf([query, query, parse('fragment F on Author { id }')]);
+  expect(Object.values(manifest)).toEqual(['{ __typename }', query]);
+  for (const [id, text] of Object.entries(manifest)) expect(id).toBe(`sha256:${createHash('sha256').update(text).digest('hex')}`);
 });

@@ -148,31 +148,36 @@ describe('a document that cannot be executed', () => {
 describe('a request that is no question', () => {
   const get = (query: string, headers: Record<string, string>) => fetch(`${system.url}?query=${encodeURIComponent(query)}`, { headers });
   const safely = (search: string) => fetch(`${system.url}?${search}`, { headers: { 'apollo-require-preflight': 'yes' } });
-  const requests: { what: string; status: number; send: () => Promise<Response>; allow?: string }[] = [
-    { what: 'JSON that is nested too deeply', status: 400, send: () => post(deep(100_000, '[', '', ']')) },
+  const requests: { what: string; status: number; send: () => Promise<Response>; allow?: string; code?: string }[] = [
+    { what: 'JSON that is nested too deeply', status: 400, code: 'BAD_USER_INPUT', send: () => post(deep(100_000, '[', '', ']')) },
     {
       what: 'variables that are nested too deeply',
       status: 400,
+      code: 'BAD_USER_INPUT',
       send: () => post(`{"query":"{ __typename }","variables":{"a":${deep(100_000, '[', '', ']')}}}`),
     },
     {
       what: 'extensions that are nested too deeply',
       status: 400,
+      code: 'BAD_USER_INPUT',
       send: () => post(`{"query":"{ __typename }","extensions":${deep(20_000, '{"a":', '1', '}')}}`),
     },
     {
       what: 'variables in the URL that are nested too deeply',
       status: 400,
+      code: 'BAD_USER_INPUT',
       send: () => safely(`query={__typename}&variables={"a":${deep(5_000, '[', '', ']')}}`),
     },
     {
       what: 'extensions in the URL that are nested too deeply',
       status: 400,
+      code: 'BAD_USER_INPUT',
       send: () => safely(`query={__typename}&extensions={"a":${deep(5_000, '[', '', ']')}}`),
     },
     {
       what: 'a stream with variables in the URL that are nested too deeply',
       status: 400,
+      code: 'BAD_USER_INPUT',
       send: () => fetch(`${system.url}/stream?query={__typename}&variables={"a":${deep(5_000, '[', '', ']')}}`),
     },
     ...['null', '1', '"x"', '{}', '[null]', '[1]', '[[]]', '[[{"query":"{ __typename }"}]]', '', ' '].map((body) => ({
@@ -288,13 +293,13 @@ describe('a request that is no question', () => {
     expect(new Set(errors.map(({ extensions }) => extensions.code))).toEqual(new Set(['BAD_USER_INPUT']));
   });
 
-  it.each(requests)('is refused: $what is $status', async ({ status, send, allow }) => {
+  it.each(requests)('is refused: $what is $status', async ({ status, send, allow, code = 'BAD_REQUEST' }) => {
     const response = await send();
 
     expect(response.status).toBe(status);
     expect(typeOf(response)).toMatch(/^application\/(graphql-response\+)?json$/);
     expect(response.headers.get('allow')).toBe(allow ?? null);
-    expect((await bodyOf(response)).errors).toMatchObject([{ message: expect.any(String), extensions: { code: 'BAD_REQUEST' } }]);
+    expect((await bodyOf(response)).errors).toMatchObject([{ message: expect.any(String), extensions: { code } }]);
   });
 
   it.each(['', '/stream'])('hides nothing behind escapes that are no UTF-8, at /graphql%s', async (path) => {
@@ -308,7 +313,7 @@ describe('a request that is no question', () => {
     expect(await get('query=%7B__typename%7D%23%ff%zz')).toContain('"data":{"__typename":"Query"}');
     const variables = (levels: number) => `variables=%7B"a":"%ff","b":${deep(levels, '%5B', '', '%5D')}%7D`;
     expect(await get(`query={__typename}&${variables(99)}`)).toContain('"data":{"__typename":"Query"}');
-    expect(await get(`query={__typename}&${variables(100)}`)).toContain('"BAD_REQUEST"');
+    expect(await get(`query={__typename}&${variables(100)}`)).toContain('"BAD_USER_INPUT"');
   });
 
   it('is told what is wrong with it in few words, however often and at whatever length it is wrong', async () => {
@@ -526,29 +531,51 @@ describe('a request in an unusual form', () => {
 });
 
 describe('a batch', () => {
-  const logIn = (username: string) =>
-    `mutation { logIn(input: { usernameOrEmail: "${username}", password: "${PASSWORD}" }) { author { username } } }`;
-  const sessionAfter = async (...queries: string[]) => {
-    const response = await post(queries.map((query) => ({ query })));
-    expect(response.status).toBe(200);
-    const [cookie, ...more] = response.headers.getSetCookie().filter((line) => line.startsWith('cheeper_session='));
-    expect(more).toEqual([]);
-    const [, token] = /^cheeper_session=([^;]*)/.exec(cookie!)!;
-    if (token === '') return null;
-    const viewer = await post({ query: '{ viewer { username } }' }, { cookie: `cheeper_session=${token}` });
+  it('signs nobody in: each operation that would is refused, and the others are answered', async () => {
+    const { username } = await system.author();
+    const logIn = `mutation { logIn(input: { usernameOrEmail: "${username}", password: "${PASSWORD}" }) { author { username } } }`;
+    const response = await post([{ query: logIn }, { query: '{ __typename }' }, { query: 'mutation { logOut }' }]);
+    expect(await response.json()).toMatchObject([
+      { errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] },
+      { data: { __typename: 'Query' } },
+      { data: { logOut: true } },
+    ]);
+    const cookies = response.headers.getSetCookie().filter((line) => line.startsWith('cheeper_session='));
+    expect(cookies).toEqual([expect.stringMatching(/^cheeper_session=;/)]);
+  });
+});
 
-    return ((await viewer.json()) as { data: { viewer: { username: string } } }).data.viewer.username;
-  };
+describe('a document with several faults', () => {
+  const faults = ['one', 'two'].map((name, i) => ({
+    message: expect.stringContaining(`"${name}"`),
+    locations: [{ line: 1, column: i === 0 ? 3 : 7 }],
+    extensions: { code: 'GRAPHQL_VALIDATION_FAILED' },
+  }));
+  const query = '{ one two }';
 
-  it('of sign-ins leaves the session of the last of them in order, whichever ends last', async () => {
-    const [one, other] = [await system.author(), await system.author()];
-    const [first, second] = [one.username, other.username];
-    expect(await sessionAfter(logIn(first), logIn(second))).toBe(second);
-    expect(await sessionAfter(logIn(second), logIn(first))).toBe(first);
-    // A log-out is done sooner than any sign-in.
-    expect(await sessionAfter(logIn(first), 'mutation { logOut }')).toBeNull();
-    expect(await sessionAfter('mutation { logOut }', logIn(first))).toBe(first);
-    expect(await sessionAfter(logIn(first), logIn('nobody'), '{ __typename }')).toBe(first);
+  it('is told of each of them, with the token of consistency, by POST and by GET', async () => {
+    const got = await fetch(`${system.url}?${new URLSearchParams({ query, operationName: 'X' }).toString()}`, {
+      headers: { accept: 'application/json' },
+    });
+    const posted = await post({ query, operationName: 'X', variables: { a: 1 } });
+    expect([posted.status, got.status]).toEqual([400, 200]);
+    for (const response of [posted, got])
+      expect(await response.json()).toEqual({ errors: faults, extensions: { consistency: expect.anything() } });
+  });
+
+  it('is told so in its place in a batch, as often as it comes, while the others are answered', async () => {
+    const response = await post([{ query }, { query: '{ __typename }' }, { query: '{' }, { query }]);
+    expect(await response.json()).toMatchObject([
+      { errors: faults },
+      { data: { __typename: 'Query' } },
+      { errors: [{ extensions: { code: 'GRAPHQL_PARSE_FAILED' } }] },
+      { errors: faults },
+    ]);
+  });
+
+  it('is not looked into where the request itself is wrong', async () => {
+    const response = await post({ query, variables: 'none' });
+    expect([response.status, await response.json()]).toMatchObject([400, { errors: [{ extensions: { code: 'BAD_REQUEST' } }] }]);
   });
 });
 
@@ -573,7 +600,9 @@ describe('bytes that are no request', () => {
     ['TLS', 400, Buffer.from('16030100c8010000c40303', 'hex')],
     ['HTTP/2', 400, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
     ['CONNECT', null, 'CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['TRACE', 404, 'TRACE /graphql HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['TRACE', 405, 'TRACE /graphql HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['QUERY', 405, `QUERY /graphql HTTP/1.1\r\nHost: x\r\n${length}\r\n\r\n${body}`],
+    ['PROPFIND', 405, 'PROPFIND /graphql/stream HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['another version', 400, 'GET /graphql HTTP/9.9\r\nHost: x\r\n\r\n'],
     ['a path that is none', 400, 'GET /% HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['a URL that is none', 400, 'GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n'],

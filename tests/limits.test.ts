@@ -22,6 +22,22 @@ const rows: Row[] = [...read('docs/limits.md').matchAll(/^\| (.+?) +\| ([\d.,]+(
   ([, what, figure, file, name]) => ({ what: what!, figure: figure!, file: file!, name: name! }),
 );
 
+/** Of each table the heading above it, and its lines as cells: the head first, then the rows. */
+function tables(): { heading: string; lines: string[][] }[] {
+  const sections = read('docs/limits.md').split(/^## /m);
+
+  return sections.flatMap((section) =>
+    [...section.matchAll(/(?:^\|.*\n)+/gm)].map(([table]) => ({
+      heading: /.*/.exec(section)![0],
+      lines: table
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !/^\|[ |:-]+\|$/.test(line))
+        .map((line) => line.split(/(?<!\\)\|/).slice(1, -1)),
+    })),
+  );
+}
+
 /** The value of `const NAME = 64 * 1024;`, or of the one number in an object. */
 function valueOf(file: string, name: string): number {
   const text = new RegExp(`const ${name} = ([^;]+);`).exec(read(file))?.[1] ?? 'nothing';
@@ -44,6 +60,15 @@ describe('docs/limits.md', () => {
     expect(rows.length).toBeGreaterThan(60);
     const differ = rows.filter(({ file, name, figure }) => valueOf(file, name) !== parse(figure, name));
     expect(differ.map((row) => ({ ...row, inCode: valueOf(row.file, row.name) }))).toEqual([]);
+  });
+
+  it('has rows in each table, with as many cells as its head', () => {
+    expect(tables().length).toBeGreaterThan(9);
+    expect(tables().filter(({ lines }) => lines.length < 2)).toEqual([]);
+    const ragged = tables().flatMap(({ heading, lines: [head, ...its] }) =>
+      its.filter((row) => row.length !== head!.length).map((row) => ({ heading, row })),
+    );
+    expect(ragged).toEqual([]);
   });
 
   it('leaves out none of the bounds', () => {

@@ -118,7 +118,7 @@ const logIn = (username: string) => ({
 async function signIn(at: string, username: string, headers: Record<string, string> = { origin: at }) {
   const { cookies, body } = await ask(`${at}/graphql`, logIn(username), headers);
   expect(JSON.parse(body)).toMatchObject({ data: { logIn: { author: { id: expect.any(String) } } } });
-  const line = cookies.find((one) => one.startsWith('cheeper_session='));
+  const line = cookies.find((one) => /^(__Host-)?cheeper_session=/.test(one));
 
   return line === undefined ? null : { cookie: line.split(';')[0]!, attributes: line.toLowerCase().split('; ').slice(1) };
 }
@@ -145,7 +145,8 @@ describe('behind nginx, as ops/nginx.conf has it', () => {
   it('a sign-in sets a cookie for HTTPS only, which counts in requests, at websockets and for event streams', async () => {
     const { id, username } = await system.author();
     const { cookie, attributes } = (await signIn(recommended, username))!;
-    expect(attributes).toEqual(expect.arrayContaining(['secure', 'httponly', 'samesite=lax']));
+    expect(cookie).toMatch(/^__Host-/);
+    expect(attributes).toEqual(expect.arrayContaining(['path=/', 'secure', 'httponly', 'samesite=lax']));
 
     const headers = { cookie, origin: recommended };
     expect(await viewerOf(recommended, headers)).toBe(id);
@@ -176,7 +177,7 @@ describe('behind nginx, as ops/nginx.conf has it', () => {
       const { username, client } = await system.author();
       const foreign = { origin, 'x-forwarded-host': new URL('https://evil.example').host, forwarded: 'host=evil.example;proto=https' };
       expect(await signIn(recommended, username, foreign)).toBeNull();
-      const cookie = `cheeper_session=${client.accessToken}`;
+      const cookie = `cheeper_session=${client.accessToken}; __Host-cheeper_session=${client.accessToken}`;
       expect(await viewerOf(recommended, { ...foreign, cookie })).toBeNull();
       await expect(overSocket(recommended, { ...foreign, cookie })).rejects.toThrow('403');
     },

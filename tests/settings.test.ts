@@ -12,6 +12,7 @@ import { connect } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
 import { PostCheepReceiptDocument } from '../client/operations.js';
+import { natsServers } from '../shared/config.js';
 import { newId } from '../shared/ids.js';
 import { findProgram, launch } from '../stack/children.mjs';
 import { startStack, temporaryFolder, type Stack } from '../stack/stack.mjs';
@@ -43,6 +44,7 @@ describe('a service', () => {
     ['read-side', { NATS_URL: 'localhost:4222', SHARDS: '0' }, ['NATS_URL must be a URL', 'SHARDS is not right', 'REDIS_URL is missing']],
     ['gateway', { SIGNING_KEY: 'short', PORT: 'http' }, ['SIGNING_KEY must have at least 32 characters', 'PORT is not right']],
     ['gateway', { ALLOWED_ORIGINS: 'example.org' }, ['ALLOWED_ORIGINS must be origins']],
+    ['gateway', { TRUSTED_DOCUMENTS: 'on' }, ['TRUSTED_DOCUMENTS is not right']],
   ] as const)('(%s) with %j names every fault in one line', async (name, settings, faults) => {
     const { code, said } = await run(name, settings);
     expect(code).toBe(1);
@@ -69,6 +71,17 @@ describe('a service', () => {
     const { code, said } = await run(name, all);
     expect(code).toBe(1);
     expect(said.trimEnd().split('\n')).toHaveLength(1);
+    expect(said).toContain(fault);
+  });
+
+  it.each([
+    [{ TRUSTED_DOCUMENTS: 'enforce' }, 'TRUSTED_DOCUMENTS_FOLDER must name the manifests'],
+    [{ TRUSTED_DOCUMENTS_FOLDER: '/nowhere' }, 'TRUSTED_DOCUMENTS_FOLDER is /nowhere: it cannot be read (ENOENT)'],
+    [{ TRUSTED_DOCUMENTS_FOLDER: 'shared', GATEWAY_PROCESSES: '2', TRUSTED_DOCUMENTS: 'enforce' }, 'there is no document in it'],
+  ])('(gateway) with %j says so in one line', async (settings, fault) => {
+    const port = String(await freePort());
+    const { code, said } = await run('gateway', { ...system.env, SIGNING_KEY, PORT: port, LOG_LEVEL: 'silent', ...settings });
+    expect({ code, said }).toEqual({ code: 1, said: expect.stringMatching(/^.*\n$/) });
     expect(said).toContain(fault);
   });
 
@@ -185,7 +198,7 @@ describe('a server that is not set up right', () => {
   });
 
   it('(NATS) with a stream of commands that would lose some keeps the gateway from starting', async () => {
-    const nats = await connect({ servers: stack.natsUrl });
+    const nats = await connect(natsServers(stack.natsUrl));
     const NAMESPACE = `s${newId().slice(-8)}`;
     const { streams } = await jetstreamManager(nats);
     await streams.add({

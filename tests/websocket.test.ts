@@ -151,7 +151,7 @@ describe('Subscribe', () => {
 
   it.each([
     ['94 letters', 'i'.repeat(94)],
-    ['5,000 letters', 'i'.repeat(5_000)],
+    ['256 letters', 'i'.repeat(256)],
     ['60 letters of two bytes', 'ü'.repeat(60)],
     ['100 emoji', '🙂'.repeat(100)],
     ['a lone surrogate', '\ud800'.repeat(50)],
@@ -406,7 +406,7 @@ describe('“Receiving a message of a type or format which is not specified in t
 describe('a message that is odd, and no fault of its form', () => {
   it('has no effect on another operation of its socket', async () => {
     const socket = await ready();
-    for (const id of ['__proto__', 'constructor', 'toString', '\0', '\ud800', 'x'.repeat(100_000)]) {
+    for (const id of ['__proto__', 'constructor', 'toString', '\0', '\ud800', 'x'.repeat(256)]) {
       socket.subscribe(id, TYPENAME);
       expect((await socket.only(id)).data).toEqual({ __typename: 'Query' });
       socket.complete(id);
@@ -661,6 +661,59 @@ describe('the operations of one socket', () => {
 });
 
 describe('a client that does harm', () => {
+  it('is closed when an operation’s id is longer than ids are, or what it is opened with than headers are', async () => {
+    const named = await ready();
+    named.subscribe('i'.repeat(257), TYPENAME);
+    expect(await named.closed).toEqual({ code: 4400, reason: "An operation's id has at most 256 characters" });
+
+    const opened = await open();
+    opened.send({ type: 'connection_init', payload: { authorization: `Bearer ${'x'.repeat(10_000)}` } });
+    expect(await opened.closed).toEqual({ code: 4400, reason: 'A parameter has at most 8192 characters' });
+  });
+
+  it('is sent back no more of its pings than a little', async () => {
+    const socket = await ready();
+    socket.send({ type: 'ping', payload: { large: 'x'.repeat(10_000) } });
+    expect(await socket.next()).toEqual({ type: 'pong' });
+  });
+
+  it('is closed when anything but an operation is long', async () => {
+    for (const type of ['ping', 'pong', 'complete']) {
+      const socket = await ready();
+      socket.send({ type, id: '1', payload: { large: 'x'.repeat(20_000) } });
+      expect(await socket.closed).toEqual({ code: 4400, reason: 'Only operations are so long' });
+    }
+    const socket = await ready();
+    socket.websocket.send('{},'.repeat(80_000));
+    expect((await socket.closed).code).toBe(4400);
+  });
+
+  it('has its long operations done, and what comes behind them', async () => {
+    const socket = await ready();
+    const long = `{ __typename } #${'x'.repeat(20_000)}`;
+    for (const id of ['1', '2']) socket.subscribe(id, long);
+    socket.send({ type: 'ping', payload: { sent: 1 } });
+    const got: unknown[] = [];
+    while (got.length < 5) got.push(await socket.next());
+    expect(got).toContainEqual({ type: 'pong', payload: { sent: 1 } });
+    for (const id of ['1', '2']) {
+      expect(got).toContainEqual({ id, type: 'next', payload: expect.objectContaining({ data: { __typename: 'Query' } }) });
+      expect(got).toContainEqual({ id, type: 'complete' });
+    }
+  });
+
+  it('may send any number of pings of the websocket itself at once', async () => {
+    const socket = await ready();
+    const pong = new Promise<void>((resolve) => {
+      let pongs = 0;
+      socket.websocket.on('pong', () => ++pongs === 1_000 && resolve());
+    });
+    for (let i = 0; i < 1_000; i++) socket.websocket.ping();
+    await pong;
+    socket.subscribe('1', TYPENAME);
+    await socket.only('1');
+  });
+
   it('is closed when it sends too large a message', async () => {
     const socket = await ready();
     socket.send({ type: 'ping', payload: { large: 'x'.repeat(256 * 1024) } });
@@ -671,7 +724,8 @@ describe('a client that does harm', () => {
   it('is closed when it asks and asks and does not read', async () => {
     const socket = await ready();
     socket.websocket.pause();
-    const ping = JSON.stringify({ type: 'ping', payload: { large: 'x'.repeat(200 * 1024) } });
+    const types = '__schema { types { name description fields { name description } } }';
+    const query = `{ ${['a', 'b', 'c', 'd', 'e', 'f'].map((name) => `${name}: ${types}`).join(' ')} }`;
     let sent = 0;
     await eventually(
       () => {
@@ -680,10 +734,10 @@ describe('a client that does harm', () => {
           i < 20 && socket.websocket.readyState === socket.websocket.OPEN && socket.websocket.bufferedAmount < 1_000_000;
           i++
         ) {
-          socket.send(ping);
-          sent += ping.length;
+          socket.subscribe(newId(), query);
+          sent += query.length;
         }
-        if (sent > 40_000_000) socket.websocket.resume();
+        if (sent > 4_000_000) socket.websocket.resume();
         return socket.websocket.readyState === socket.websocket.CLOSED;
       },
       () => `cut off after ${sent} bytes`,

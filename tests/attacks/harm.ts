@@ -12,14 +12,18 @@ import { startSystem, type System, type SystemOptions } from '../system.js';
 
 /** Clients that attack at a time. */
 export const ATTACKERS = 20;
-const ALONE_MS = 3_000;
-const ATTACK_MS = 6_000;
+/** What the gateway compiles as it gets warm is no harm. */
+const WARM_UP_MS = 4_000;
+/** Once in a file: what an attack leaves behind would excuse what the next one does. */
+const ALONE_MS = 4_000;
+export const ATTACK_MS = 6_000;
 const LOOK_MS = 50;
 /** A p99 during the attack, in proportion to the one before it. */
 const MOST_SLOWER = 3;
 /** Below this, on a machine that attackers, servers and services share, a latency is of the machine. */
 const MACHINE_MS = 150;
-const MOST_MEMORY = 1.5;
+/** Resident memory during an attack, in proportion to the most before it. */
+export const MOST_MEMORY = 1.5;
 /** A page with its authors, as people read it. */
 const PAGE =
   '{ timeline(first: 20) { edges { cursor node { id message postedAt likesCount likedByViewer author { username cheepsCount } } } } }';
@@ -31,14 +35,29 @@ export interface Harm {
   answered: number;
   /** What the reader got in place of a page. */
   errors: string[];
-  /** The most memory of the gateway during the attack (resident), in proportion to the most when the reader was alone. */
+  /** The most memory of the gateway during the attack (resident), in proportion to the most before it. */
   memory: number;
   /** Of the gateway: none has ended, or been started again. */
   isSameProcess: boolean;
 }
 
-/** Of an attacker, who attacks again and again until the signal. It gets a number, 0 and up, and an address for it. */
-export type Attack = (attacker: { number: number; address: string; signal: AbortSignal }) => Promise<unknown>;
+/** Of an attacker, who attacks again and again until the signal. It gets a number, 0 and up, and what tells the gateway its address. */
+export type Attack = (attacker: Attacker) => Promise<unknown>;
+
+export interface Attacker {
+  number: number;
+  address: string;
+  /** With the address, unless the attackers are on the gateway's own machine. */
+  headers: Record<string, string>;
+  signal: AbortSignal;
+}
+
+export interface AttackOptions {
+  attackers?: number;
+  forMs?: number;
+  /** They tell of no address: it is this machine's, for which there are no rates, and all of them have it together. */
+  areLocal?: boolean;
+}
 
 export interface Victim {
   system: System;
@@ -46,30 +65,40 @@ export interface Victim {
   reader: { id: string; accessToken: string };
   /** Somebody whom the reader follows. */
   author: Awaited<ReturnType<System['author']>>;
-  harmOf(attack: Attack, options?: { attackers?: number; forMs?: number }): Promise<Harm>;
+  /** Waits, the first time, until it is known what the reader has when it is alone. */
+  harmOf(attack: Attack, options?: AttackOptions): Promise<Harm>;
+  /** Of the gateway, now. */
+  gateway(): { pid: number; residentBytes: number };
   stop(): Promise<void>;
 }
 
+export const READERS_ADDRESS = '198.51.100.1';
 /** Each attacker has an address of its own; with the same number, the same. */
 export const addressOf = (number: number) => `203.0.113.${(number % 250) + 1}`;
 
-/** A system behind what could be a proxy: addresses are told by `X-Forwarded-For`. */
-export async function startVictim(options: SystemOptions = {}): Promise<Victim> {
+/**
+ * A system behind what could be a proxy: addresses are told by `X-Forwarded-For`, unless `env` has another TRUST_PROXY.
+ * @param cheeps how many the author has posted
+ */
+export async function startVictim({ cheeps = 25, ...options }: SystemOptions & { cheeps?: number } = {}): Promise<Victim> {
   const system = await startSystem({ ...options, env: { TRUST_PROXY: 'loopback', ...options.env } });
   const [reader, author] = await Promise.all([system.author(), system.author()]);
   await reader.client.mutate(FollowAuthorDocument, { input: { authorId: author.id } });
-  for (let i = 0; i < 25; i++)
+  for (let i = 0; i < cheeps; i++)
     await author.client.mutate(PostCheepReceiptDocument, { input: { message: `The news of the hour, number ${i}` } });
   const accessToken = reader.client.accessToken!;
-  const measured = fork(join(import.meta.dirname, 'reader.mjs'), [system.url, accessToken, PAGE], { execArgv: [] });
-  // What the gateway compiles as it gets warm is no harm.
-  await read(measured, ALONE_MS);
+  const measured = fork(join(import.meta.dirname, 'reader.mjs'), [system.url, accessToken, READERS_ADDRESS, PAGE], { execArgv: [] });
+  await read(measured, WARM_UP_MS);
+  const { pid = 0 } = system.gateways[0]!;
+  let alone: Promise<Watched> | undefined;
 
   return {
     system,
     reader: { id: reader.id, accessToken },
     author,
-    harmOf: (attack, { attackers = ATTACKERS, forMs = ATTACK_MS } = {}) => harmOf(system, measured, attack, attackers, forMs),
+    harmOf: async (attack, options) =>
+      harmOf(system, measured, await (alone ??= watched(pid, () => read(measured, ALONE_MS))), attack, options),
+    gateway: () => ({ pid: system.gateways[0]!.pid!, residentBytes: residentBytes(system.gateways[0]!.pid!) }),
     stop: async () => {
       measured.kill();
       await system.stop();
@@ -77,9 +106,15 @@ export async function startVictim(options: SystemOptions = {}): Promise<Victim> 
   };
 }
 
-async function harmOf(system: System, measured: ChildProcess, attack: Attack, attackers: number, forMs: number): Promise<Harm> {
+async function harmOf(
+  system: System,
+  measured: ChildProcess,
+  alone: Watched,
+  attack: Attack,
+  { attackers = ATTACKERS, forMs = ATTACK_MS, areLocal = false }: AttackOptions = {},
+): Promise<Harm> {
   const { pid } = system.gateways[0]!;
-  const alone = await watched(pid!, () => read(measured, ALONE_MS));
+  const before = Math.max(alone.mostBytes, residentBytes(pid!));
   const over = new AbortController();
   const priority = getPriority();
   // Who attacks sits at machines of their own. (Only root can go back.)
@@ -88,7 +123,8 @@ async function harmOf(system: System, measured: ChildProcess, attack: Attack, at
     Array.from({ length: attackers }, async (_, number) => {
       // It begins with everybody else's.
       await Promise.resolve();
-      await attack({ number, address: addressOf(number), signal: over.signal });
+      const address = addressOf(number);
+      await attack({ number, address, headers: areLocal ? {} : { 'x-forwarded-for': address }, signal: over.signal });
     }),
   );
   try {
@@ -100,7 +136,7 @@ async function harmOf(system: System, measured: ChildProcess, attack: Attack, at
       duringP99Ms: p99(latenciesMs),
       answered: latenciesMs.length,
       errors: [...alone.result.errors, ...errors],
-      memory: during.mostBytes / alone.mostBytes,
+      memory: during.mostBytes / before,
       isSameProcess: system.gateways[0]!.pid === pid && isAlive(pid!),
     };
   } finally {
@@ -119,18 +155,28 @@ export function expectNoHarm(harm: Harm): void {
   expect(harm.duringP99Ms).toBeLessThan(Math.max(MOST_SLOWER * harm.aloneP99Ms, MACHINE_MS));
 }
 
+interface Told {
+  latenciesMs: number[];
+  errors: string[];
+}
+
+interface Watched {
+  result: Told;
+  mostBytes: number;
+}
+
 const read = (reader: ChildProcess, forMs: number) =>
-  new Promise<{ latenciesMs: number[]; errors: string[] }>((resolve, reject) => {
+  new Promise<Told>((resolve, reject) => {
     const ended = () => reject(new Error('the reader has ended'));
     reader.once('exit', ended);
     reader.once('message', (told) => {
       reader.off('exit', ended);
-      resolve(told as { latenciesMs: number[]; errors: string[] });
+      resolve(told as Told);
     });
     reader.send(forMs);
   });
 
-async function watched<T>(pid: number, work: () => Promise<T>): Promise<{ result: T; mostBytes: number }> {
+async function watched(pid: number, work: () => Promise<Told>): Promise<Watched> {
   let mostBytes = residentBytes(pid);
   const looking = setInterval(() => (mostBytes = Math.max(mostBytes, residentBytes(pid))), LOOK_MS);
   try {

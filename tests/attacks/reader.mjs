@@ -2,20 +2,20 @@
  * Somebody who reads, in a process of their own: what an attack costs the one who makes it must not look like what it costs others. Asked for a number
  * of milliseconds, reads one page after another for so long, and tells how long each took and what was not right.
  *
- * The arguments: the gateway's URL, the access token, the document.
+ * The arguments: the gateway's URL, the access token, the reader's address, the document.
  */
 import { Agent, request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const ANSWER_DEADLINE_MS = 60_000;
-const [url = '', accessToken, query] = process.argv.slice(2);
+const [url = '', accessToken, address, query] = process.argv.slice(2);
 const agent = new Agent({ keepAlive: true });
 const body = JSON.stringify({ query });
 const headers = {
   'content-type': 'application/json',
   authorization: `Bearer ${accessToken}`,
-  'x-forwarded-for': '198.51.100.1',
+  'x-forwarded-for': address,
 };
 
 /** @returns {Promise<string | null>} what is wrong with the answer */

@@ -108,7 +108,8 @@ describe('the image', () => {
     const [port, writeSide, readSide] = [await freePort(), await freePort(), await freePort()];
     start('write-side', { HEALTH_PORT: String(writeSide) });
     start('read-side', { HEALTH_PORT: String(readSide) });
-    start('gateway', { PORT: String(port), HOST: '127.0.0.1', GATEWAY_PROCESSES: '1' });
+    // In production the page is off, unless it is asked for.
+    start('gateway', { PORT: String(port), HOST: '127.0.0.1', GATEWAY_PROCESSES: '1', IDE: 'on', INTROSPECTION: 'on' });
     for (const one of [port, writeSide, readSide]) {
       const readyz = () => fetch(`http://127.0.0.1:${one}/readyz`).catch(() => null);
       await eventually(async () => (await readyz())?.ok, 'it is ready');

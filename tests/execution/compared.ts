@@ -30,3 +30,6 @@ export const compared = (documents: number) => run('differential.ts', [], { EXEC
 
 /** How many bytes the plans of very many documents hold, and how many the executor takes them for. */
 export const plansHeld = () => run('memory.ts', ['--expose-gc'], {}) as Promise<{ held: number; estimated: number }>;
+
+/** As `plansHeld`, of the documents that are kept parsed. */
+export const documentsHeld = () => run('documents-memory.ts', ['--expose-gc'], {}) as Promise<{ held: number; estimated: number }>;

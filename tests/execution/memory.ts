@@ -5,7 +5,7 @@
 import { buildSchema, getOperationAST, parse } from 'graphql';
 import type { Context } from '../../gateway/context.js';
 import { Executor } from '../../gateway/executor.js';
-import { PARSE_OPTIONS } from '../../gateway/operations.js';
+import { PARSE_OPTIONS } from '../../gateway/document-size.js';
 
 /** Of each kind: several times as many as are remembered. */
 const DOCUMENTS = 80;

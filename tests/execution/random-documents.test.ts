@@ -1,6 +1,6 @@
 /** What graphql-js would answer is what is answered, byte by byte, with the same effects: random documents, over replaced resolvers. */
 import { expect, it } from '@jest/globals';
-import { compared, plansHeld } from './compared.js';
+import { compared, documentsHeld, plansHeld } from './compared.js';
 
 it('executes random documents as graphql-js does', async () => {
   const { documents, invalid, executions, refused, withErrors, calls } = await compared(3_000);
@@ -14,9 +14,17 @@ it('executes random documents as graphql-js does', async () => {
 
 it('holds a bounded amount of memory, whatever documents come', async () => {
   const { held, estimated } = await plansHeld();
-  const bound = 64 * 1024 * 1024;
+  const bound = 48 * 1024 * 1024;
   expect(estimated).toBeLessThanOrEqual(bound);
   // There is more to it than the plans, and all that came would be several times as much.
   expect(estimated).toBeGreaterThan(0.5 * bound);
   expect(held).toBeLessThan(1.5 * bound);
+});
+
+it('keeps documents in a bounded amount of memory, however many there are', async () => {
+  const { held, estimated } = await documentsHeld();
+  const bound = 24 * 1024 * 1024;
+  expect(estimated).toBeLessThanOrEqual(bound);
+  expect(estimated).toBeGreaterThan(0.9 * bound);
+  expect(held).toBeLessThan(1.1 * bound);
 });

@@ -36,6 +36,8 @@ import { SUBJECTS, type Subject } from './questions.js';
 import { assertAtOnce } from './runs.js';
 
 const DATABASE = 12;
+/** So that what was missed is read in several pages. */
+const MOST_IN_A_READ = 3;
 
 let redis: Redis;
 beforeAll(() => {
@@ -238,7 +240,7 @@ class Gateway {
       };
     };
     this.hear = (message) => callback(null, { json: () => message });
-    this.feed = new Feed(kind.definition, new Reads(this.slow(redis), progress, () => this.epoch.space), progress, log);
+    this.feed = new Feed(kind.definition, new Reads(this.slow(redis), progress, () => this.epoch.space), progress, log, MOST_IN_A_READ);
   }
 
   /** @param back it is told of what was so many entries ago */
@@ -327,7 +329,7 @@ class Subscription {
       gateway.failures > failures ||
       applied < epoch.targets[epoch.shardOf(id)]! ||
       gateway.epoch !== epoch;
-    this.begun = gateway.feed.follow(new Consistency(epoch.name, 0, false, 0), id, after).then(
+    this.begun = gateway.feed.follow(new Consistency(epoch.name, 0, false, 0), id, after, '192.0.2.1').then(
       (frames) => {
         this.frames = frames;
         // There may have been a new epoch in between.
