@@ -89,7 +89,7 @@ async function begin(connection: Connection, yes: boolean, say: Say): Promise<vo
 async function clean(connection: Connection, yes: boolean, say: Say): Promise<void> {
   const { NATS_URL, REDIS_URL, NAMESPACE } = readConfig(['NATS_URL', 'REDIS_URL', 'NAMESPACE']);
   const { epoch: current } = await readHead(connection);
-  const nats = await connectNatsOnce(NATS_URL);
+  const nats = await connectNatsOnce(NATS_URL, NAMESPACE);
   try {
     const redis = await connectRedisOnce(REDIS_URL);
     try {

@@ -273,7 +273,7 @@ async function retry(connection: Connection, ids: number[] | null): Promise<Retr
   const rows = await readOpen(connection, ids);
   if (rows.length === 0) return [];
   const { NATS_URL, NAMESPACE } = readConfig(['NATS_URL', 'NAMESPACE']);
-  const nats = await connectNatsOnce(NATS_URL);
+  const nats = await connectNatsOnce(NATS_URL, NAMESPACE);
   try {
     const results: Retried[] = [];
     // One after another: their order may be what matters.

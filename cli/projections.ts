@@ -158,7 +158,7 @@ async function withServers<T>(work: (servers: Servers) => Promise<T>): Promise<T
   const redis = await connectRedisOnce(REDIS_URL);
   try {
     const space = await findSpace(redis, NAMESPACE);
-    const nats = await connectNatsOnce(NATS_URL);
+    const nats = await connectNatsOnce(NATS_URL, NAMESPACE);
     const heard: Servers['heard'] = new Map();
     nats.connection.subscribe(natsNames(NAMESPACE).progress, {
       callback: (_, message) => {

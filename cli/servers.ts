@@ -3,9 +3,10 @@ import { connect } from '@nats-io/transport-node';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
-import { natsServers } from '../shared/config.js';
-import type { Nats } from '../shared/jetstream.js';
+import { inboxOf, natsOptions, natsRefusal, type Nats } from '../shared/jetstream.js';
 import { natsNames } from '../shared/names.js';
+import { redisOptions, redisRefusal } from '../shared/redis.js';
+import { tlsFault } from '../shared/server-url.js';
 import { epochKey, shardsKey, type Space } from '../read-side/shard.js';
 import { connectionOptions, setSession } from '../write-side/database.js';
 import { OperatorError } from './subcommand.js';
@@ -14,22 +15,31 @@ const CONNECT_MS = 3_000;
 
 /** @throws OperatorError when it does not answer */
 export async function connectRedisOnce(url: string): Promise<Redis> {
-  const redis = new Redis(url, { lazyConnect: true, connectTimeout: CONNECT_MS, retryStrategy: () => null, maxRetriesPerRequest: 0 });
-  redis.on('error', () => undefined); // Whoever asks it something hears of it.
+  const once = { lazyConnect: true, connectTimeout: CONNECT_MS, retryStrategy: () => null, maxRetriesPerRequest: 0 };
+  const redis = new Redis({ ...redisOptions(url), ...once });
+  let refusal: string | null = null;
+  // Whoever asks it something hears of it; only here why nobody may.
+  redis.on('error', (error) => (refusal ??= redisRefusal(error)));
   try {
     await redis.connect();
   } catch (error) {
     redis.disconnect();
-    throw new OperatorError(`Redis cannot be asked: ${describe(error)}`);
+    throw new OperatorError(`Redis cannot be asked: ${refusal ?? redisRefusal(error) ?? describe(error)}`);
   }
 
   return redis;
 }
 
 /** @throws OperatorError when it does not answer */
-export async function connectNatsOnce(url: string): Promise<Nats> {
+export async function connectNatsOnce(url: string, namespace: string): Promise<Nats> {
   try {
-    const connection = await connect({ ...natsServers(url), name: 'cheeper', timeout: CONNECT_MS, reconnect: false });
+    const connection = await connect({
+      ...natsOptions(url),
+      ...inboxOf(namespace, 'operator'),
+      name: 'cheeper',
+      timeout: CONNECT_MS,
+      reconnect: false,
+    });
     const options = { timeout: CONNECT_MS };
 
     return {
@@ -43,7 +53,7 @@ export async function connectNatsOnce(url: string): Promise<Nats> {
       close: () => connection.close(),
     };
   } catch (error) {
-    throw new OperatorError(`NATS cannot be asked: ${describe(error)}`);
+    throw new OperatorError(`NATS cannot be asked: ${natsRefusal(error) ?? describe(error)}`);
   }
 }
 
@@ -63,7 +73,7 @@ export async function connectMysqlOnce(url: string): Promise<Connection> {
     return connection;
   } catch (error) {
     connection?.destroy();
-    throw new OperatorError(`MySQL cannot be asked: ${describe(error)}`);
+    throw new OperatorError(`MySQL cannot be asked: ${tlsFault(error) ?? describe(error)}`);
   }
 }
 
@@ -85,7 +95,7 @@ export async function withMysql<T>(url: string, work: (connection: Connection) =
 
 /** Services look at what operators have said, at once; without NATS they do so a moment later. */
 export async function tellServices(natsUrl: string, namespace: string): Promise<void> {
-  const nats = await connectNatsOnce(natsUrl).catch(() => null);
+  const nats = await connectNatsOnce(natsUrl, namespace).catch(() => null);
   if (!nats) return;
   nats.connection.publish(natsNames(namespace).control);
   await nats.connection.flush().catch(() => undefined);

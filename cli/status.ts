@@ -302,7 +302,7 @@ async function differs(connection: Connection, streams: Streams): Promise<string
 
 /** Listens to what is said of shards, for long enough to hear of all. */
 async function hear(url: string, namespace: string): Promise<{ nats: Nats; stopped: Map<string, string> }> {
-  const nats = await connectNatsOnce(url);
+  const nats = await connectNatsOnce(url, namespace);
   const stopped = new Map<string, string>();
   nats.connection.subscribe(natsNames(namespace).progress, {
     callback: (_, message) => {

@@ -69,7 +69,8 @@ export const verify: Subcommand = {
     for (const signal of signals) process.on(signal, stop);
     const pool = createPool(config.MYSQL_URL, { silenceMs: SILENCE_MS });
     const redis = await connectRedisOnce(config.REDIS_URL);
-    const nats = process.env.NATS_URL ? await connectNatsOnce(readConfig(['NATS_URL']).NATS_URL).catch(() => null) : null;
+    const isNatsGiven = process.env.NATS_URL || process.env.NATS_URL_FILE;
+    const nats = isNatsGiven ? await connectNatsOnce(readConfig(['NATS_URL']).NATS_URL, config.NAMESPACE).catch(() => null) : null;
     try {
       const projections = chosen(createProjections({ HOT_FOLLOWERS: await hotFollowers(redis, config) }), wanted);
       const run = new Verification({ pool, redis, nats, namespace: config.NAMESPACE, projections, signal: stopping.signal });

@@ -7,10 +7,11 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
 import { APPLIED } from '../read-side/shard.js';
-import { hostOf, natsServers } from '../shared/config.js';
-import { streamInfo } from '../shared/jetstream.js';
+import { natsOptions, streamInfo } from '../shared/jetstream.js';
 import type { EventType } from '../shared/messages/event.js';
 import { natsNames } from '../shared/names.js';
+import { redisOptions } from '../shared/redis.js';
+import { connectionOptions } from '../write-side/database.js';
 import type { Column } from './story.js';
 import { eventually } from './wait.js';
 
@@ -68,10 +69,11 @@ export class Stores {
   static async open(urls: StoreUrls, namespace: string): Promise<Stores> {
     const database = await reached(
       'MySQL',
-      mysql.createConnection({ uri: urls.mysql, host: hostOf(urls.mysql), connectTimeout: CONNECT_TIMEOUT_MS }),
+      mysql.createConnection({ ...connectionOptions(urls.mysql), connectTimeout: CONNECT_TIMEOUT_MS }),
     );
-    const nats = await reached('NATS', connect({ ...natsServers(urls.nats), name: 'demo', timeout: CONNECT_TIMEOUT_MS }));
-    const redis = new Redis(urls.redis, { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, retryStrategy: () => null });
+    const nats = await reached('NATS', connect({ ...natsOptions(urls.nats), name: 'demo', timeout: CONNECT_TIMEOUT_MS }));
+    const once = { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, retryStrategy: () => null };
+    const redis = new Redis({ ...redisOptions(urls.redis), ...once });
     // What goes wrong later is reported by the command that it happens to.
     redis.on('error', () => undefined);
     await reached('Redis', redis.connect());
