@@ -28,11 +28,14 @@ interface Answer {
   errors?: { message: string; extensions: Record<string, unknown> }[];
 }
 
-async function post(body: object, headers: Record<string, string> = {}): Promise<Answer & { ms: number; status: number }> {
+async function post(
+  body: object,
+  headers: Record<string, string> = { 'x-forwarded-for': '198.51.100.9' },
+): Promise<Answer & { ms: number; status: number }> {
   const begun = performance.now();
   const response = await fetch(victim.system.url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-forwarded-for': '198.51.100.9', ...headers },
+    headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify(body),
   });
   const answer = (await response.json()) as Answer;
