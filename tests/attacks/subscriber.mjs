@@ -33,7 +33,8 @@ socket.once('open', () => socket.send('{"type":"connection_init"}'));
 async function post(message) {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}`, 'x-forwarded-for': '198.51.100.3' },
+    // From this machine, for which there are no rates: it posts more than they allow.
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
     body: JSON.stringify({
       query: `mutation ($input: PostCheepInput!) { postCheep(input: $input) { status } }`,
       variables: { input: { message } },
@@ -44,7 +45,7 @@ async function post(message) {
   return text.includes('"COMMITTED"') ? null : `${response.status} ${text.slice(0, 500)}`;
 }
 
-let posted = 0;
+let count = 0;
 /** @param {number} forMs */
 async function subscribeFor(forMs) {
   /** @type {number[]} */
@@ -54,15 +55,15 @@ async function subscribeFor(forMs) {
   wrong = Promise.withResolvers();
   const until = performance.now() + forMs;
   while (performance.now() < until && errors.length === 0) {
-    const message = `The news of the second, number ${++posted}`;
+    const message = `The news of the second, number ${++count}`;
     const begun = performance.now();
     const arrived = new Promise((resolve) => awaited.set(message, resolve));
     const late = sleep(FRAME_DEADLINE_MS, 'no frame', { ref: false });
-    const told = await Promise.race([Promise.all([arrived, post(message)]), wrong.promise, late]);
+    const posted = post(message).then((error) => error ?? arrived);
+    const told = await Promise.race([posted, wrong.promise, late]);
     awaited.delete(message);
     if (typeof told === 'string') errors.push(told);
-    else if (told[1] !== null) errors.push(told[1]);
-    else tookMs.push(told[0] - begun);
+    else tookMs.push(told - begun);
     await sleep(BETWEEN_POSTS_MS);
   }
 
