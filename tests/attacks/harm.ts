@@ -16,7 +16,7 @@ export const ATTACKERS = 20;
 const WARM_UP_MS = 4_000;
 /** Once in a file: what an attack leaves behind would excuse what the next one does. */
 const ALONE_MS = 4_000;
-export const ATTACK_MS = 6_000;
+export const ATTACK_MS = 5_000;
 const LOOK_MS = 50;
 /** A p99 during the attack, in proportion to the one before it. */
 const MOST_SLOWER = 3;

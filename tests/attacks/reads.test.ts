@@ -32,7 +32,6 @@ const KINDS: [string, () => string][] = [
   ],
   ['searches of all shards', () => `{ ${times(40, () => 'searchAuthors(prefix: "", first: 100) { nodes { id } }')} }`],
   ['documents with a hundred errors', () => `{ ${times(90, (i) => `searchAuthors(prefix: ${i}) { nodes { idd } }`)} }`],
-  ['documents that are new each time', () => `{ ${times(90, () => `author(id: "${crypto.randomUUID()}") { id }`)} }`],
 ];
 
 describe('reads of as much as is allowed', () => {

@@ -54,12 +54,11 @@ const doubling = (levels: number, leaf: string) =>
   `${times(levels, (i) => `fragment f${i} on Cheep { a: author { cheeps(first: 1) { nodes { ...f${i + 1} } } } ...f${i + 1} }`)} fragment f${levels} on Cheep { ${leaf} }`;
 
 describe('an answer without end harms nobody', () => {
-  it('asked for by ten operations in one request', async () => {
+  it('asked for by ten operations in one request: it is refused', async () => {
     const query = `{ ${cheeps(`author { cheeps(first: 95) { nodes { ${times(45, (i) => `m${i}: message`)} } } }`)} }`;
     const batch = Array.from({ length: 10 }, () => ({ query }));
     expect(JSON.stringify(batch).length).toBeLessThan(9_000);
     expect(await send(batch)).toMatchObject({ status: 200, codes: Array.from({ length: 10 }, () => 'BAD_USER_INPUT') });
-    expectNoHarm(await flood(() => batch));
   });
 
   it('asked for by ten operations each of which may run alone', async () => {
