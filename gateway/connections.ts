@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { LRUCache } from 'lru-cache';
 import type { Logger } from '../shared/log.js';
 import { Crowd, Places } from './crowd.js';
 import type { Origins } from './origins.js';
@@ -30,9 +29,6 @@ const MAX_PIPELINED = 16;
 /** Of requests under way, as they say how long they are. A body of which that is not known counts as the longest that there may be. */
 const MAX_BYTES_OF_BODIES = 32 * 1024 * 1024;
 export const MAX_BODY_BYTES = 256 * 1024;
-/** Of a site that a connection was closed of for one of these: the next ones are read so much later, or closing them would only bring more. */
-const PENALTY_MS = 1_000;
-const MAX_PENALISED = 1_000;
 /** What has been answered, and is not taken: of all connections together. */
 const MAX_BYTES_UNTAKEN = 32 * 1024 * 1024;
 /** For an answer to be taken whole. Event streams are no answers that are whole. */
@@ -72,8 +68,6 @@ export class Connections {
   private readonly withBody = new Set<Connection>();
   private bodyBytes = 0;
   private lastErrorAt = -Infinity;
-  /** Until when connections of a site are not read that are new. */
-  private readonly penalised = new LRUCache<string, number>({ max: MAX_PENALISED });
   private readonly looking = setInterval(() => this.look(), LOOK_MS).unref();
 
   constructor(
@@ -102,7 +96,7 @@ export class Connections {
       const begin = () => this.begin(connection, request, response, handle);
       if (!connection.underWay) begin();
       else if (connection.waiting.length < MAX_PIPELINED) connection.waiting.push(begin);
-      else this.cutOff(connection);
+      else request.socket.destroy();
     };
   }
 
@@ -140,10 +134,6 @@ export class Connections {
     this.connections.set(socket, connection);
     this.idleOf(connection).add(address, connection);
     socket.once('close', () => this.gone(connection));
-    const waitMs = (this.penalised.get(address) ?? 0) - performance.now();
-    if (waitMs <= 0) return;
-    socket.pause();
-    setTimeout(() => socket.resume(), waitMs).unref();
   }
 
   private gone(connection: Connection): void {
@@ -222,18 +212,11 @@ export class Connections {
   private closeIncomplete(except?: Connection): boolean {
     for (const connection of this.withBody) {
       if (connection === except || connection.underWay?.request.complete !== false) continue;
-      this.cutOff(connection);
+      this.close(connection);
       return true;
     }
 
     return false;
-  }
-
-  /** Its client has asked for more than it may. Of a proxy that is trusted nobody knows whose fault it was. */
-  private cutOff(connection: Connection): void {
-    if (connection.isGone) return;
-    if (!connection.isProxy) this.penalised.set(connection.address, performance.now() + PENALTY_MS);
-    this.close(connection);
   }
 
   /** It counts no more from now on: the system tells of its end only later, when many more may have come. */
