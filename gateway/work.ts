@@ -45,8 +45,6 @@ const LOOK_MS = 2;
 const MAX_HELD_MS = 30;
 /** Those who are held, each of whose time is known. */
 const MAX_HELD = 1_000;
-/** To complete an answer and write it, for each byte of it: measured for answers of some hundred KiB. */
-const BYTE_MS = 0.00003;
 /** Who asks for a turn: the site of its address, and one of the connections from there. */
 export type Asker = readonly [site: string, connection: number];
 
@@ -272,11 +270,6 @@ export class Work {
   charge(asker: Asker, ms: number): void {
     this.operations.charge(ms, asker);
     this.subscriptions.charge(ms, asker);
-  }
-
-  /** An answer of so many bytes was made for this address, in steps that were not its turns. */
-  chargeAnswer({ network }: ClientAddress, bytes: number): void {
-    this.charge([siteOf(network), NO_CONNECTION], bytes * BYTE_MS);
   }
 
   /** @returns what to call when they are done @throws OVERLOADED when this address, or this connection, has its share of the places */
