@@ -121,6 +121,20 @@ describe('work that takes long', () => {
     expect(await other).toBe('other');
   });
 
+  it('that is known comes after one piece of others at the most, however many addresses those come from, and has the place of one of them', async () => {
+    const { begun, run } = works(new FairWork({ ...LIMITS, places: 50 }));
+    const flood = Array.from({ length: 60 }, (_, n) => run(from(`flood ${n}`)).catch((error: Error) => error.name));
+    await turns();
+    const owner = run(from('home', { isKnown: true }));
+    begun[0]!.end();
+    await turns();
+    await turns();
+    expect(begun.map(({ name }) => name)).toEqual(['flood 0', 'home']);
+    begun[1]!.end();
+    expect(await owner).toBe('home');
+    await endAll(begun, flood);
+  });
+
   it('goes on with the next when one fails', async () => {
     const work = new FairWork(LIMITS);
     const failing = work.run(from('a'), () => Promise.reject(new Error('it failed')));

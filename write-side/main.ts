@@ -1,6 +1,7 @@
 /** The write side: runs commands, journals what happened, and publishes the journal. */
 import { readConfig } from '../shared/config.js';
 import { connectNats, inboxOf } from '../shared/jetstream.js';
+import { lowerPriorityOfHashing } from '../shared/hashing.js';
 import { createLog } from '../shared/log.js';
 import { runService, serveHealth, type Service } from '../shared/service.js';
 import { startAnswers } from './answers.js';
@@ -29,6 +30,7 @@ await runService('write-side', async () => {
     'MAIL_FROM',
   ]);
   const log = createLog('write-side', config.LOG_LEVEL);
+  await lowerPriorityOfHashing();
   let parts: { waitsFor(): string[] }[] = [{ waitsFor: () => ['NATS'] }];
   const service: Pick<Service, 'waitsFor'> = { waitsFor: () => parts.flatMap((part) => part.waitsFor()) };
   const health = await serveHealth(service, config.HEALTH_PORT, { host: config.HOST });

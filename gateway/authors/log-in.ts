@@ -40,10 +40,11 @@ export class LogInMutation {
     const { passwords, sessions, rates, logInTries } = context.services;
     const isPossible = [usernameOrEmail, password].every(isShort);
     const typed = usernameOrEmail.trim();
-    const counted = isPossible && rates.areFor(context.address) ? await logInTries.begin(typed, context.address) : null;
+    const isCounted = isPossible && rates.areFor(context.address);
+    const counted = isCounted ? await rates.chargingRefusals(context, () => logInTries.begin(typed, context.address)) : null;
     let authorId: string | null;
     try {
-      authorId = isPossible ? await passwords.authenticate(typed, password, context) : null;
+      authorId = isPossible ? await passwords.authenticate(typed, password, context, counted?.isKnown) : null;
     } catch (error) {
       await counted?.unknown();
       throw error;

@@ -20,7 +20,7 @@ const MAX_WAIT_MS = 5_000;
 const MAX_ASKED_AT_ONCE = 8;
 /** One of the write sides that may answer can have gone silent a moment ago: then another is asked. */
 const TRY_MS = 2_500;
-const MOST_TRIES = 2;
+const MAX_TRIES = 2;
 
 /** `error`: it could not look, as MySQL is away, or, if it is busy, has too many to look at. */
 const reply = z.union([z.object({ authorId: z.string().nullable() }), z.object({ error: z.string(), isBusy: z.boolean().optional() })]);
@@ -44,12 +44,16 @@ export class Passwords {
 
   /** Argon2id, in PHC string format. @throws OVERLOADED */
   hash(password: string, from: PasswordSource): Promise<string> {
-    return inTurn(this.hashing, null, from, () => hash(password, ARGON2ID));
+    return inTurn(this.hashing, {}, from, () => hash(password, ARGON2ID));
   }
 
-  /** Whose name (or e-mail address) and password these are; null for nobody's. @throws OVERLOADED, UNAVAILABLE */
-  authenticate(usernameOrEmail: string, password: string, from: PasswordSource): Promise<string | null> {
-    return this.ask({ usernameOrEmail: usernameOrEmail.normalize('NFC') }, password, from);
+  /**
+   * Whose name (or e-mail address) and password these are; null for nobody's.
+   * @param isKnown the account was signed in to from this address before: then it does not wait for those who guess from everywhere
+   * @throws OVERLOADED, UNAVAILABLE
+   */
+  authenticate(usernameOrEmail: string, password: string, from: PasswordSource, isKnown = false): Promise<string | null> {
+    return this.ask({ usernameOrEmail: usernameOrEmail.normalize('NFC') }, password, from, isKnown);
   }
 
   /** Is this the password of that author? @throws OVERLOADED, UNAVAILABLE */
@@ -57,11 +61,16 @@ export class Passwords {
     return (await this.ask({ authorId }, password, from)) === authorId;
   }
 
-  private ask(who: { usernameOrEmail: string } | { authorId: string }, password: string, from: PasswordSource): Promise<string | null> {
+  private ask(
+    who: { usernameOrEmail: string } | { authorId: string },
+    password: string,
+    from: PasswordSource,
+    isKnown = false,
+  ): Promise<string | null> {
     const account = ('authorId' in who ? who.authorId : who.usernameOrEmail).toLowerCase();
 
-    return inTurn(this.asking, account, from, async () => {
-      const question = { ...who, password: password.normalize('NFC'), address: siteOf(from.address.network), waitMs: TRY_MS };
+    return inTurn(this.asking, { account, isKnown }, from, async () => {
+      const question = { ...who, password: password.normalize('NFC'), address: siteOf(from.address.network), isKnown, waitMs: TRY_MS };
       const request = JSON.stringify(question);
       for (let tries = 1; this.nats.isConnected() && !from.presence.isGone; tries++) {
         try {
@@ -72,7 +81,7 @@ export class Passwords {
           break;
         } catch (error) {
           if (!(error instanceof RequestError || error instanceof TimeoutError)) throw error;
-          if (error instanceof RequestError || tries === MOST_TRIES) break;
+          if (error instanceof RequestError || tries === MAX_TRIES) break;
         }
       }
       throw fault('UNAVAILABLE', 'The write side does not answer, and it alone knows passwords. Try again.');
@@ -80,10 +89,15 @@ export class Passwords {
   }
 }
 
-async function inTurn<T>(work: FairWork, account: string | null, { address, presence }: PasswordSource, run: () => Promise<T>): Promise<T> {
+async function inTurn<T>(
+  work: FairWork,
+  of: Pick<WorkFor, 'account' | 'isKnown'>,
+  { address, presence }: PasswordSource,
+  run: () => Promise<T>,
+): Promise<T> {
   const who: WorkFor = {
+    ...of,
     address: siteOf(address.network),
-    account,
     waitMs: MAX_WAIT_MS,
     isGone: presence.isGone,
     whenGone: (listener) => presence.whenGone(listener),

@@ -76,7 +76,7 @@ export class SignUpMutation {
       },
       complete: async (payload) => {
         // Retries count: each of them has a password hashed.
-        if (rates.areFor(context.address)) await rates.signUp(context.address);
+        if (rates.areFor(context.address)) await rates.chargingRefusals(context, async () => rates.signUp(context.address));
 
         return { ...payload, passwordHash: await passwords.hash(password.data!, context) };
       },

@@ -11,6 +11,8 @@ const ofAll = {
   password: z.string().max(512),
   /** Where the client is; '' for a gateway that does not say it. */
   address: z.string().max(64).default(''),
+  /** Was the account signed in to from there before? */
+  isKnown: z.boolean().default(false),
   /** For how long the gateway waits for the answer. */
   waitMs: z.number().min(0).max(60_000).default(2_500),
 };
@@ -46,7 +48,7 @@ export async function authenticate(pool: Pool, request: AuthenticateRequest): Pr
       : [[]];
   const account = ('authorId' in request ? request.authorId : request.usernameOrEmail).toLowerCase();
   const waitMs = request.waitMs - (performance.now() - begun);
-  const verified = await verifying.run({ address: request.address, account, waitMs }, () =>
+  const verified = await verifying.run({ address: request.address, account, isKnown: request.isKnown, waitMs }, () =>
     verify((row?.hash as string | undefined) ?? NO_ONES_HASH, request.password),
   );
 

@@ -88,6 +88,72 @@ describe('a fair queue', () => {
     expect(queue.pop()).toBe('many again');
   });
 
+  it('with a credit, gives the next turn to who comes after a pause, however many others come again as soon as they had theirs', () => {
+    const queue = new FairQueue<string>([-1]);
+    const shift = () => {
+      const item = queue.shift()!;
+      queue.charge(1, [item]);
+
+      return item;
+    };
+    for (let n = 0; n < 16; n++) queue.push(`flood ${n}`, [`flood ${n}`]);
+    for (let i = 0; i < 100; i++) {
+      const served = shift();
+      queue.push(served, [served]);
+    }
+    for (let i = 0; i < 10; i++) {
+      expect(queue.ahead('somebody')).toBeLessThanOrEqual(1);
+      queue.push('somebody', ['somebody']);
+      expect(shift()).toBe('somebody');
+      for (let n = 0; n < 20; n++) {
+        const served = shift();
+        queue.push(served, [served]);
+      }
+    }
+  });
+
+  it('can be left, from anywhere, and once', () => {
+    const queue = new FairQueue<string>([0]);
+    for (const item of ['a0', 'b1', 'a2', 'a3', 'b4']) queue.push(item, [item[0]!]);
+    expect([queue.remove('a2', ['a']), queue.remove('b1', ['b']), queue.remove('b1', ['b']), queue.remove('c', ['c'])]).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect(queue.size).toBe(3);
+    expect([queue.shift(), queue.remove('b4', ['b']), queue.shift(), queue.shift(), queue.size]).toEqual(['a0', true, 'a3', undefined, 0]);
+    queue.push('b5', ['b']);
+    expect([queue.shift(), queue.size]).toEqual(['b5', 0]);
+  });
+
+  it('knows how many have their turns before somebody, if each is charged 1', () => {
+    const key = fc.integer({ min: 0, max: 5 });
+    fc.assert(
+      fc.property(fc.array(fc.option(key, { freq: 3 }), { maxLength: 80 }), key, fc.constantFrom(0, -1), (steps, somebody, deposit) => {
+        const queue = new FairQueue<{ of: number; isLast?: boolean }>([deposit]);
+        const shift = () => {
+          const item = queue.shift();
+          if (item) queue.charge(1, [item.of]);
+
+          return item;
+        };
+        // A turn for each null.
+        for (const of of steps) {
+          if (of === null) shift();
+          else queue.push({ of }, [of]);
+        }
+        const ahead = queue.ahead(somebody);
+        queue.push({ of: somebody, isLast: true }, [somebody]);
+        let before = 0;
+        for (let item = shift(); item && !item.isLast; item = shift()) before += 1;
+        // Of equals, those who came first are ahead; so it may be fewer, but for each of the others one turn at the most.
+        expect(before).toBeLessThanOrEqual(ahead);
+        expect(before).toBeGreaterThanOrEqual(ahead - 5);
+      }),
+    );
+  });
+
   it('loses nothing, keeps the order of each, and shares alike among all who always wait', () => {
     fc.assert(
       fc.property(

@@ -5,6 +5,9 @@
  *
  * Who somebody is may have several levels: an address, say, and a connection from there. Then addresses have the same share, and of that of
  * their address the connections.
+ *
+ * With a credit, whoever comes after a pause is ahead of those who have their turns then, by so much. So somebody who comes seldom does not wait for
+ * everybody who comes again as soon as they had a turn.
  */
 import TinyQueue from 'tinyqueue';
 import { Queue } from './queue.js';
@@ -16,13 +19,14 @@ type Key = string | number;
 /** From the first level to the last. */
 type Keys = readonly Key[];
 
-/** What waits for one of a level: in a line, or in a queue of the next level. */
+/** What waits for one of a level: in a line, or in a queue of the next level, whose key is the one at `at`. */
 interface Items<T> {
   readonly size: number;
   readonly first: T | undefined;
-  push(item: T, keys: Keys): void;
+  push(item: T, keys: Keys, at: number): void;
   shift(): T | undefined;
   pop(): T | undefined;
+  remove(item: T, keys: Keys, at: number): boolean;
 }
 
 interface Member<T> {
@@ -52,7 +56,7 @@ export class FairQueue<T> implements Items<T> {
 
   /**
    * @param deposits of each level, what somebody who is not known has used, in place of nothing: else it could pay to be somebody else each
-   *   time
+   *   time. A negative one is a credit
    */
   constructor([deposit = 0, ...ofNextLevel]: readonly number[]) {
     this.deposit = deposit;
@@ -73,13 +77,13 @@ export class FairQueue<T> implements Items<T> {
     return this.members.get(key)?.items ?? { size: 0, first: undefined };
   }
 
-  push(item: T, [key, ...keys]: Keys): void {
-    const member = this.member(key!);
+  push(item: T, keys: Keys, at = 0): void {
+    const member = this.member(keys[at]!);
     const isFirst = member.items.size === 0;
-    member.items.push(item, keys);
+    member.items.push(item, keys, at + 1);
     this.count += 1;
     if (!isFirst) return;
-    member.used = Math.max(member.used, this.level);
+    member.used = Math.max(member.used, this.least);
     this.stand(member);
   }
 
@@ -97,6 +101,13 @@ export class FairQueue<T> implements Items<T> {
     return item;
   }
 
+  /** Somebody has a turn without waiting, since nobody waits. */
+  pass(keys: Keys, at = 0): void {
+    const { used, items } = this.member(keys[at]!);
+    this.level = Math.max(this.level, used);
+    if (items instanceof FairQueue) items.pass(keys, at + 1);
+  }
+
   /** The last item of whoever has most that wait. */
   pop(): T | undefined {
     const most = this.most;
@@ -105,38 +116,58 @@ export class FairQueue<T> implements Items<T> {
     return most?.items.pop();
   }
 
+  /** An item that waits leaves the queue, from wherever in it. @returns false if it does not wait any more */
+  remove(item: T, keys: Keys, at = 0): boolean {
+    const wasThere = this.members.get(keys[at]!)?.items.remove(item, keys, at + 1) ?? false;
+    if (wasThere) this.count -= 1;
+
+    return wasThere;
+  }
+
+  /** Of the first level: how many have their turns before one more of somebody would, if each is charged 1, and nobody else comes. */
+  ahead(key: Key): number {
+    const own = this.members.get(key);
+    const size = own?.items.size ?? 0;
+    const used = own?.used ?? this.level + this.deposit;
+    const turn = (size > 0 ? used : Math.max(used, this.least)) + size;
+    let ahead = 0;
+    for (const { items, used } of this.members.values())
+      if (items.size > 0) ahead += Math.min(items.size, Math.max(0, Math.floor(turn - used) + 1));
+
+    return ahead;
+  }
+
   /** Of the first level, who has most that wait. */
   get greediest(): Key | undefined {
     return this.most?.key;
   }
 
   /** Somebody has used something, with or without a turn. */
-  charge(amount: number, [key, ...keys]: Keys): void {
-    const { items } = this.charged(key!, amount);
-    if (items instanceof FairQueue) items.charge(amount, keys);
+  charge(amount: number, keys: Keys, at = 0): void {
+    const member = this.member(keys[at]!);
+    member.used = Math.max(member.used, this.least) + amount;
+    if (member.items instanceof FairQueue) member.items.charge(amount, keys, at + 1);
   }
 
-  /** What somebody has used, at each level; who has used less than others is level with them. */
-  usedBy([key, ...keys]: Keys): number[] {
-    const member = this.members.get(key!);
-    const used = Math.max(member?.used ?? this.level + this.deposit, this.level);
+  /** What somebody has used, at a level (0 for the first); who has used less than others is level with them. */
+  usedBy(keys: Keys, level: number, at = 0): number {
+    const member = this.members.get(keys[at]!);
+    if (level === 0) return Math.max(member?.used ?? this.level + this.deposit, this.least);
 
-    return [used, ...(member?.items instanceof FairQueue ? member.items.usedBy(keys) : this.ofNextLevel)];
+    return member?.items instanceof FairQueue ? member.items.usedBy(keys, level - 1, at + 1) : (this.ofNextLevel[level - 1] ?? 0);
   }
 
   /** Has somebody used no more, at any level, than who had the last turn? */
-  isLevel([key, ...keys]: Keys): boolean {
-    const member = this.members.get(key!);
+  isLevel(keys: Keys, at = 0): boolean {
+    const member = this.members.get(keys[at]!);
     if (!member) return this.deposit === 0;
 
-    return member.used <= this.level && (!(member.items instanceof FairQueue) || member.items.isLevel(keys));
+    return member.used <= this.level && (!(member.items instanceof FairQueue) || member.items.isLevel(keys, at + 1));
   }
 
-  private charged(key: Key, amount: number): Member<T> {
-    const member = this.member(key);
-    member.used = Math.max(member.used, this.level) + amount;
-
-    return member;
+  /** What somebody has used at the least who comes after a pause. */
+  private get least(): number {
+    return this.level + Math.min(0, this.deposit);
   }
 
   private get most(): Member<T> | undefined {
@@ -182,7 +213,7 @@ export class FairQueue<T> implements Items<T> {
   /** Of those who wait for nothing, the ones who are level again anyway; and if that is not enough, those who came first. */
   private forget(): void {
     const idle = [...this.members.values()].filter(({ items }) => items.size === 0);
-    for (const { key, used } of idle) if (used <= this.level) this.members.delete(key);
+    for (const { key, used } of idle) if (used <= this.least) this.members.delete(key);
     for (const { key } of idle) {
       if (this.members.size <= MAX_REMEMBERED / 2) break;
       this.members.delete(key);

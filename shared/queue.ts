@@ -1,5 +1,5 @@
 /** Taken ones are let go of in one go, this many: taking the first out of a long array moves all others. */
-const MOST_TAKEN = 1_024;
+const MAX_TAKEN = 1_024;
 
 /** First in, first out. */
 export class Queue<T> {
@@ -22,9 +22,17 @@ export class Queue<T> {
     const item = this.items[this.begin];
     if (item === undefined) return undefined;
     this.begin += 1;
-    if (this.begin === MOST_TAKEN || this.begin === this.items.length) [this.items, this.begin] = [this.items.slice(this.begin), 0];
+    if (this.begin === MAX_TAKEN || this.begin === this.items.length) [this.items, this.begin] = [this.items.slice(this.begin), 0];
 
     return item;
+  }
+
+  /** @returns whether it was there */
+  remove(item: T): boolean {
+    const at = this.items.indexOf(item, this.begin);
+    if (at >= 0) this.items.splice(at, 1);
+
+    return at >= 0;
   }
 
   /** The last one. */
