@@ -185,3 +185,45 @@ describe('bodies that come at the same time', () => {
     await slow[127]!.has(/here/);
   });
 });
+
+describe('what clients do not read', () => {
+  it('is bounded in all: connections of the site that has left most unread are closed, and no others', async () => {
+    let ended = 0;
+    await start(1_000, ({ socket }, response) => {
+      socket.once('close', () => ended++);
+      response.end('x'.repeat(16 * 1024 * 1024));
+    });
+    const lazy = async (address: string) => {
+      const one = await client(address);
+      one.socket.pause();
+      one.socket.write(GET);
+
+      return one;
+    };
+    const alone = await lazy('127.0.0.2');
+    const many: Client[] = [];
+    for (let i = 0; i < 6; i++) many.push(await lazy('127.0.0.3'));
+    while (ended === 0) await new Promise(setImmediate);
+    alone.socket.resume();
+    while (alone.text().length < 16 * 1024 * 1024) await once(alone.socket, 'data');
+  });
+});
+
+describe('bodies that do not come', () => {
+  it('make room by site: those of the one that has most are cut off, however old others are', async () => {
+    await start(1_000, (request, response) => void request.resume().once('end', () => response.end('here')));
+    const head = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const slow = await client('127.0.0.2');
+    slow.socket.write(head);
+    const many: Client[] = [];
+    // With one more than may come at a time.
+    for (let i = 0; i < 128; i++) {
+      const one = await client('127.0.0.3');
+      one.socket.write(head);
+      many.push(one);
+    }
+    await Promise.race(many.map(({ closed }) => closed));
+    slow.socket.write('1\r\nx\r\n0\r\n\r\n');
+    await slow.has(/here/);
+  });
+});

@@ -8,6 +8,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import type { Logger } from '../shared/log.js';
 import { Crowd, Places } from './crowd.js';
+import { Intake } from './intake.js';
 import type { Origins } from './origins.js';
 
 /** Of all kinds. If the process may not open so many files, there are fewer. */
@@ -29,8 +30,12 @@ const MAX_PIPELINED = 16;
 /** Of requests under way, as they say how long they are. A body of which that is not known counts as the longest that there may be. */
 const MAX_BYTES_OF_BODIES = 32 * 1024 * 1024;
 export const MAX_BODY_BYTES = 256 * 1024;
-/** What has been answered, and is not taken: of all connections together. */
-const MAX_BYTES_UNTAKEN = 32 * 1024 * 1024;
+/** Of a body that comes whole with its header, or nearly: its connection need not be read in turns. */
+const MAX_BYTES_UNWATCHED = 16 * 1024;
+/** What was sent, and not read: of all connections together, whatever it was. One client's is bounded by what it may ask for. */
+const MAX_BYTES_UNREAD = 64 * 1024 * 1024;
+/** What is added between two looks may be many times the bound, so after so many bytes there is another look. */
+const MAX_BYTES_BETWEEN_LOOKS = 16 * 1024 * 1024;
 /** For an answer to be taken whole. Event streams are no answers that are whole. */
 const ANSWER_DEADLINE_MS = 60_000;
 const LOOK_MS = 250;
@@ -64,9 +69,14 @@ export class Connections {
   /** Those of proxies that are trusted are closed last. */
   private readonly idleOfProxies = new Crowd<Connection>();
   private readonly busy = new Set<Connection>();
-  /** Those of them whose request has a body; it may have come long since. */
-  private readonly withBody = new Set<Connection>();
+  /** Their requests were upgraded: websockets. */
+  private readonly upgraded = new Set<Connection>();
+  private sentBytes = 0;
+  /** Those of them whose request has a body that was not seen to be complete. */
+  private readonly incomplete = new Crowd<Connection>();
+  private readonly incompleteOfProxies = new Crowd<Connection>();
   private bodyBytes = 0;
+  private intake: Intake | null = null;
   private lastErrorAt = -Infinity;
   private readonly looking = setInterval(() => this.look(), LOOK_MS).unref();
 
@@ -81,10 +91,16 @@ export class Connections {
 
   /** Has the server's connections counted. Those of other listening sockets come by the event `connection` too. */
   of(server: Server): void {
-    server.on('connection', (socket: Socket) => this.admit(socket));
+    // A connection is not read before its turn.
+    Object.assign(server, { pauseOnConnect: true });
+    const intake = new Intake(server);
+    this.intake = intake;
+    server.on('connection', (socket: Socket) => this.admit(socket, intake));
     server.on('upgrade', ({ socket }: IncomingMessage) => {
       const connection = this.connections.get(socket);
-      if (connection) this.idleOf(connection).delete(connection.address, connection);
+      if (!connection || connection.isGone) return;
+      this.idleOf(connection).delete(connection.address, connection);
+      this.upgraded.add(connection);
     });
   }
 
@@ -92,11 +108,13 @@ export class Connections {
   inTurn(handle: RequestListener): RequestListener {
     return (request, response) => {
       const connection = this.connections.get(request.socket);
-      if (!connection) return void request.socket.destroy();
+      if (!connection || connection.isGone) return void request.socket.destroy();
       const begin = () => this.begin(connection, request, response, handle);
-      if (!connection.underWay) begin();
-      else if (connection.waiting.length < MAX_PIPELINED) connection.waiting.push(begin);
-      else request.socket.destroy();
+      if (!connection.underWay) return begin();
+      if (connection.waiting.length >= MAX_PIPELINED) return this.cutOff(connection);
+      // Hardly anybody sends a request before the one before it is answered, but who wants to send many.
+      this.intake?.watch(connection.socket);
+      connection.waiting.push(begin);
     };
   }
 
@@ -111,9 +129,10 @@ export class Connections {
 
   stop(): void {
     clearInterval(this.looking);
+    this.intake?.stop();
   }
 
-  private admit(socket: Socket): void {
+  private admit(socket: Socket, intake: Intake): void {
     const { site: address, isProxy } = this.origins.peerOf(socket);
     const its = this.counts.get(address) ?? 0;
     if (!isProxy && its >= (this.max * MAX_PERCENT_OF_ONE) / 100) return void socket.destroy();
@@ -134,6 +153,7 @@ export class Connections {
     this.connections.set(socket, connection);
     this.idleOf(connection).add(address, connection);
     socket.once('close', () => this.gone(connection));
+    intake.add(socket, address);
   }
 
   private gone(connection: Connection): void {
@@ -146,7 +166,9 @@ export class Connections {
     this.count -= 1;
     this.idleOf(connection).delete(address, connection);
     this.busy.delete(connection);
-    if (this.withBody.delete(connection)) this.bodyBytes -= connection.underWay!.bodyBytes;
+    this.upgraded.delete(connection);
+    this.bodyBytes -= connection.underWay?.bodyBytes ?? 0;
+    this.incompleteOf(connection).delete(address, connection);
     connection.waiting = [];
   }
 
@@ -157,8 +179,9 @@ export class Connections {
     this.idleOf(connection).delete(connection.address, connection);
     connection.hasAsked = true;
     this.busy.add(connection);
+    if (bodyBytes > MAX_BYTES_UNWATCHED || this.intake?.isSuspected(connection.address)) this.intake?.watch(connection.socket);
     if (bodyBytes > 0) {
-      this.withBody.add(connection);
+      this.incompleteOf(connection).add(connection.address, connection);
       this.bodyBytes += bodyBytes;
       if (this.bodyBytes > MAX_BYTES_OF_BODIES) this.closeIncomplete(connection);
     }
@@ -170,10 +193,17 @@ export class Connections {
     const { bodyBytes } = connection.underWay!;
     connection.underWay = null;
     this.busy.delete(connection);
-    if (this.withBody.delete(connection)) this.bodyBytes -= bodyBytes;
-    if (connection.isGone || connection.socket.destroyed) return;
+    if (connection.isGone) return;
+    this.bodyBytes -= bodyBytes;
+    this.incompleteOf(connection).delete(connection.address, connection);
+    if (connection.socket.destroyed) return;
     const next = connection.waiting.shift();
-    if (next) return next();
+    if (next) {
+      const begun = performance.now();
+      next();
+      this.intake?.charge(connection.socket, performance.now() - begun);
+      return;
+    }
     if (this.idle.size + this.idleOfProxies.size >= MAX_IDLE) this.closeIdle();
     this.idleOf(connection).add(connection.address, connection);
   }
@@ -209,14 +239,29 @@ export class Connections {
     return false;
   }
 
+  /** The oldest of the site that has most of them: so whoever opens many drives out its own. */
   private closeIncomplete(except?: Connection): boolean {
-    for (const connection of this.withBody) {
-      if (connection === except || connection.underWay?.request.complete !== false) continue;
-      this.close(connection);
-      return true;
+    for (const crowd of [this.incomplete, this.incompleteOfProxies]) {
+      for (let oldest = crowd.oldestOfMost(); oldest && oldest !== except; oldest = crowd.oldestOfMost()) {
+        if (oldest.underWay?.request.complete === false) {
+          this.cutOff(oldest);
+          return true;
+        }
+        crowd.delete(oldest.address, oldest);
+      }
     }
 
     return false;
+  }
+
+  private incompleteOf({ isProxy }: Connection): Crowd<Connection> {
+    return isProxy ? this.incompleteOfProxies : this.incomplete;
+  }
+
+  /** Its client has asked for more than it may. Of a proxy that is trusted nobody knows whose fault it was. */
+  private cutOff(connection: Connection): void {
+    if (!connection.isProxy) this.intake?.suspect(connection.address);
+    this.close(connection);
   }
 
   /** It counts no more from now on: the system tells of its end only later, when many more may have come. */
@@ -225,23 +270,40 @@ export class Connections {
     connection.socket.destroy();
   }
 
+  /** So much was sent to a client that may not read it soon. */
+  sent(bytes: number): void {
+    this.sentBytes += bytes;
+    if (this.sentBytes > MAX_BYTES_BETWEEN_LOOKS) this.look();
+  }
+
   private look(): void {
+    this.sentBytes = 0;
     const now = performance.now();
-    const slow: Connection[] = [];
-    let untaken = 0;
-    for (const connection of this.busy) {
-      const { socket, underWay } = connection;
-      if (!underWay!.response.writableEnded) continue;
-      connection.answeredAt ??= now;
-      untaken += socket.writableLength;
-      if (now - connection.answeredAt > ANSWER_DEADLINE_MS) this.close(connection);
-      else slow.push(connection);
+    const readers: { connection: Connection; site: unknown; bytes: number }[] = [];
+    let unread = 0;
+    const bytesOf = new Map<unknown, number>();
+    for (const connections of [this.busy, this.upgraded]) {
+      for (const connection of connections) {
+        const { socket, underWay, isProxy, address } = connection;
+        if (underWay?.response.writableEnded) {
+          connection.answeredAt ??= now;
+          if (now - connection.answeredAt > ANSWER_DEADLINE_MS) this.close(connection);
+        }
+        const bytes = socket.writableLength;
+        if (bytes === 0 || connection.isGone) continue;
+        unread += bytes;
+        // Connections of a proxy that is trusted are many people's.
+        const site = isProxy ? connection : address;
+        bytesOf.set(site, (bytesOf.get(site) ?? 0) + bytes);
+        readers.push({ connection, site, bytes });
+      }
     }
-    if (untaken <= MAX_BYTES_UNTAKEN) return;
-    this.log.warn({ untaken }, 'too much of answers waits to be taken, closing those who take least');
-    for (const connection of slow.sort((a, b) => b.socket.writableLength - a.socket.writableLength)) {
-      if (untaken <= MAX_BYTES_UNTAKEN / 2) break;
-      untaken -= connection.socket.writableLength;
+    if (unread <= MAX_BYTES_UNREAD) return;
+    this.log.warn({ unread }, 'too much waits to be read by clients, closing connections of the sites that have left most unread');
+    readers.sort((a, b) => bytesOf.get(b.site)! - bytesOf.get(a.site)! || b.bytes - a.bytes);
+    for (const { connection, bytes } of readers) {
+      if (unread <= MAX_BYTES_UNREAD / 2) break;
+      unread -= bytes;
       this.close(connection);
     }
   }

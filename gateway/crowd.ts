@@ -4,8 +4,8 @@ import { siteOf } from './origins.js';
 export class Crowd<T> {
   /** By address, in the order in which they came. */
   private readonly things = new Map<string, Set<T>>();
-  /** By how many things they have. */
-  private readonly addresses = new Map<number, Set<string>>();
+  /** By how many things they have: those who have one, those who have two, … */
+  private readonly addresses: Set<string>[] = [];
   private most = 0;
   private total = 0;
 
@@ -37,23 +37,18 @@ export class Crowd<T> {
   /** The oldest thing of the address that has most of them, if that has more than `than`. */
   oldestOfMost(than = 0): T | undefined {
     if (this.most <= than) return undefined;
-    const [address] = this.addresses.get(this.most)!;
+    const [address] = this.addresses[this.most]!;
     const [oldest] = this.things.get(address!)!;
 
     return oldest;
   }
 
   private move(address: string, from: number, to: number): void {
-    const others = this.addresses.get(from);
-    others?.delete(address);
-    if (others?.size === 0) this.addresses.delete(from);
-    if (to > 0) {
-      let equals = this.addresses.get(to);
-      if (!equals) this.addresses.set(to, (equals = new Set()));
-      equals.add(address);
-    }
-    // Counts change by one, so the next that is most is beside it.
-    if (to > this.most || (from === this.most && !this.addresses.has(from))) this.most = to;
+    // Counts change by one, each time a request begins or ends: none of the sets is made twice.
+    while (this.addresses.length <= to) this.addresses.push(new Set());
+    this.addresses[from]?.delete(address);
+    if (to > 0) this.addresses[to]!.add(address);
+    if (to > this.most || (from === this.most && this.addresses[from]!.size === 0)) this.most = to;
   }
 }
 

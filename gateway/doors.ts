@@ -9,7 +9,7 @@ import type { Connections } from './connections.js';
 
 const DOORS = 64;
 /** Connections that wait to be taken on, in all: one that comes then is dropped by the system, and tries again after a second. */
-const MOST_KNOCKING = 16_384;
+const MAX_KNOCKING = 16_384;
 
 /**
  * Opens the port. How many come in is not up to the doors: the system shares out who comes by chance, and one of them may be full long before
@@ -22,20 +22,22 @@ export async function openDoors(
   connections: Connections,
   { PORT: port, HOST: host }: { PORT: number; HOST: string },
 ): Promise<() => Promise<unknown>> {
-  const each = { port, host, backlog: MOST_KNOCKING / DOORS, reusePort: true };
+  const each = { port, host, backlog: MAX_KNOCKING / DOORS, reusePort: true };
   const doors: Server[] = [];
   try {
     await app.listen(each);
     for (let i = 1; i < DOORS; i++) {
       // As the options of an HTTP server of Node's.
-      const door = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => app.server.emit('connection', socket));
+      const door = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) =>
+        app.server.emit('connection', socket),
+      );
       await new Promise<void>((resolve, reject) => door.once('error', reject).listen(each, resolve));
       doors.push(door);
     }
   } catch (error) {
     // There are systems without.
     if ((error as NodeJS.ErrnoException).code !== 'ENOTSUP') throw error;
-    await app.listen({ port, host, backlog: MOST_KNOCKING });
+    await app.listen({ port, host, backlog: MAX_KNOCKING });
   }
 
   for (const door of [app.server, ...doors]) door.on('error', (error) => connections.failed(error));

@@ -2,7 +2,7 @@
 import type { FastifyRequest, preValidationHookHandler } from 'fastify';
 import { Shares } from '../shared/shares.js';
 import { overloaded } from './errors.js';
-import type { ClientAddress, Origins } from './origins.js';
+import { siteOf, type ClientAddress, type Origins } from './origins.js';
 
 /** What is shorter is not counted: how many may wait is bounded, too. */
 const MAX_SHORT_BYTES = 16 * 1024;
@@ -18,7 +18,7 @@ export class LargeRequests {
 
   /** @returns what to call when it is answered, any number of times; null when this address has its share */
   take({ network }: ClientAddress, bytes: number): (() => void) | null {
-    return isShort(bytes) ? NOTHING_HELD : this.bytes.take(network, null, bytes);
+    return isShort(bytes) ? NOTHING_HELD : this.bytes.take(siteOf(network), null, bytes);
   }
 
   /** The hook of a route for when a body is there: it counts until its answer is taken. */

@@ -76,14 +76,14 @@ export const readiness = (service: Pick<Service, 'waitsFor'>) => {
 /**
  * A server that closes waits for connections on which nothing has come yet (browsers open some in advance): Node takes them neither for idle
  * nor for busy. https://github.com/nodejs/node/issues/63452
- * @returns what closes them
+ * @returns what closes them, but for those that are paused: they have not been read yet, and there may be a request on them
  */
 export function silentConnections(server: Server): () => void {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => sockets.add(socket.once('close', () => sockets.delete(socket))));
 
   return () => {
-    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+    for (const socket of sockets) if (socket.bytesRead === 0 && !socket.isPaused()) socket.destroy();
   };
 }
 
