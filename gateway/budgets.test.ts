@@ -1,5 +1,6 @@
 /** Budgets that are counted in the process, as while Redis is away. Over Redis, and between gateways: tests/rates.test.ts. */
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { Budget, BudgetStore } from './budgets.js';
 
@@ -41,13 +42,60 @@ describe('a budget', () => {
 
   it('can be charged with more than there is, which then has to come back first', async () => {
     const budget = budgetOf(10, 10);
-    await budget.charge('a', 25);
-    expect(await budget.used('a')).toBe(25);
-    expect(await budget.take('a', 1)).toMatchObject({ isGranted: false, retryAfterMs: 16_000 });
-    await budget.giveBack('a', 20);
+    expect(await budget.charge('a', 15)).toMatchObject({ left: -5 });
+    expect(await budget.used('a')).toBe(15);
+    expect(await budget.take('a', 1)).toMatchObject({ isGranted: false, left: -5, retryAfterMs: 6_000 });
+    await budget.giveBack('a', 10);
     expect(await budget.take('a', 5)).toMatchObject({ isGranted: true, left: 0 });
     await budget.refill('a');
     expect(await budget.used('a')).toBe(0);
+  });
+
+  it('is charged with a bounded debt, whatever comes', async () => {
+    const budget = budgetOf(10, 10);
+    for (const points of [25, 1_000_000, 1]) await budget.charge('a', points);
+    expect(await budget.used('a')).toBe(20);
+    const free = new Budget(new BudgetStore(AWAY, 'test'), { name: 'any', points: 10, refillSeconds: 10, maxDebt: 0 });
+    for (const points of [8, 1, 5]) await free.charge('a', points);
+    expect(await free.used('a')).toBe(10);
+  });
+
+  it('refuses at once what it could never grant', async () => {
+    await expect(budgetOf(10, 10).take('a', 11)).rejects.toThrow(RangeError);
+  });
+
+  it('grants all that it can hold after the time that it tells, which is bounded by its largest debt', async () => {
+    const step = fc.record({ is: fc.constantFrom('take', 'charge', 'giveBack'), points: fc.integer({ min: 1, max: 100 }) });
+    const sizes = {
+      points: fc.integer({ min: 1, max: 100 }),
+      refillSeconds: fc.integer({ min: 1, max: 100 }),
+      maxDebt: fc.integer({ min: 0, max: 200 }),
+    };
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record(sizes),
+        fc.array(step, { maxLength: 20 }),
+        fc.double({ min: 0.01, max: 1, noNaN: true }),
+        async (size, steps, part) => {
+          const { points, refillSeconds, maxDebt } = size;
+          const budget = new Budget(new BudgetStore(AWAY, 'test'), { name: 'any', ...size });
+          for (const { is, points: some } of steps) {
+            if (is === 'take') await budget.take('a', Math.min(some, points));
+            else if (is === 'charge') await budget.charge('a', some);
+            else await budget.giveBack('a', some);
+            jest.advanceTimersByTime(some);
+          }
+          const wanted = Math.ceil(points * part);
+          const first = await budget.take('a', wanted);
+          if (first.isGranted) return;
+          expect(first.retryAfterMs).toBeLessThanOrEqual((refillSeconds * 1_000 * (points + maxDebt)) / points);
+          jest.advanceTimersByTime(first.retryAfterMs - 1);
+          expect(await budget.take('a', wanted)).toMatchObject({ isGranted: false, retryAfterMs: 1 });
+          jest.advanceTimersByTime(1);
+          expect(await budget.take('a', wanted)).toMatchObject({ isGranted: true });
+        },
+      ),
+    );
   });
 
   it('is as good as new when more is given back than was taken', async () => {

@@ -16,23 +16,31 @@ export interface BudgetOptions {
   points: number;
   /** From nothing to all of its points. */
   refillSeconds: number;
+  /** Points that a charge can leave missing beyond all of the budget's; as many as the budget has, if not given. */
+  maxDebt?: number;
 }
 
 export interface Standing {
   isGranted: boolean;
-  /** Points that are left. */
+  /** Points that are left; negative while some are owed. */
   left: number;
   /** Until what was asked for could be had; 0 if it was granted. */
   retryAfterMs: number;
 }
 
+/** The library's duration of what is charged, in place of that of a budget. */
+const OF_CHARGE = 1;
+
 /**
  * KEYS: one budget of somebody. ARGV: points to take (or give back, if negative), the library's duration, the budget's points and seconds.
- * What is taken is rounded up to whole milliseconds: rounded down, many small takings would cost nothing.
+ * What is taken is rounded up to whole milliseconds: rounded down, many small takings would cost nothing. A charge takes all that there is, if
+ * that is less.
  */
 const TAKE = `
 local points, most, refillMs = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[4] * 1000
-local wantedMs = math.max(0, math.max(0, redis.call('pttl', KEYS[1])) + math.ceil(points * refillMs / most))
+local usedMs = math.max(0, redis.call('pttl', KEYS[1]))
+local wantedMs = math.max(0, usedMs + math.ceil(points * refillMs / most))
+if ARGV[2] == '${OF_CHARGE}' then wantedMs = math.min(wantedMs, math.max(usedMs, math.floor(refillMs))) end
 local used = math.ceil(wantedMs * most / refillMs)
 if points > 0 and wantedMs > refillMs then return { used, wantedMs - refillMs } end
 if wantedMs == 0 then redis.call('del', KEYS[1]) elseif points ~= 0 then redis.call('set', KEYS[1], '', 'px', wantedMs) end
@@ -42,9 +50,6 @@ return { used, wantedMs }`;
 const MAX_COUNTED_HERE = 50_000;
 /** After Redis has failed to answer, for how long it is not asked. */
 const AWAY_MS = 1_000;
-/** A budget with so many times the points, and as slow, has room for all that is charged to it. */
-const DEBT = 1_000_000;
-
 /** What all budgets of a process have in common. */
 export class BudgetStore {
   /** By key, when it will be full again, in milliseconds since 1970. */
@@ -94,15 +99,22 @@ export class Budget {
     const { points, refillSeconds: duration, name } = options;
     const shared = { storeClient: store.redis, keyPrefix: store.prefix(name), customIncrTtlLuaScript: TAKE };
     this.limiter = new RateLimiterRedis({ ...shared, points, duration });
-    this.debts = new RateLimiterRedis({ ...shared, points: DEBT * points, duration: DEBT * duration });
+    // It refills as fast, and has the points that can be owed besides.
+    const withDebt = points + this.maxDebt;
+    this.debts = new RateLimiterRedis({ ...shared, points: withDebt, duration: (duration * withDebt) / points });
   }
 
-  /** Takes points, or none of them if that is more than there are. */
-  take(key: string, points: number): Promise<Standing> {
+  /** Takes points, or none of them if that is more than there are. @throws RangeError for more than there can ever be */
+  async take(key: string, points: number): Promise<Standing> {
+    if (points > this.options.points) throw new RangeError(`${points} points of ${this.options.name} can never be granted`);
+
     return this.ask(this.limiter, key, points, false);
   }
 
-  /** Takes points however many there are. What is missing then must come back before anything is granted. */
+  /**
+   * Takes points however many there are, down to the largest debt, which must come back before anything is granted. What is beyond that is
+   * dropped: else a client would wait without end for what was charged in a moment.
+   */
   charge(key: string, points: number): Promise<Standing> {
     return this.ask(this.debts, key, points, true);
   }
@@ -126,10 +138,14 @@ export class Budget {
     await this.store.ask(() => this.limiter.delete(key), forget);
   }
 
+  private get maxDebt(): number {
+    return this.options.maxDebt ?? this.options.points;
+  }
+
   private async ask(limiter: RateLimiterRedis, key: string, points: number, canOwe: boolean): Promise<Standing> {
     try {
       const taken = await this.store.ask(
-        () => limiter.consume(key, points),
+        () => limiter.consume(key, points, canOwe ? { customDuration: OF_CHARGE } : {}),
         () => this.takeHere(limiter.getKey(key), points, canOwe),
       );
 
@@ -147,7 +163,9 @@ export class Budget {
     const { points: most } = this.options;
     const refillMs = this.options.refillSeconds * 1_000;
     const now = Date.now();
-    const wantedMs = Math.max(0, Math.max(0, (countedHere.get(key) ?? 0) - now) + Math.ceil((points * refillMs) / most));
+    const usedMs = Math.max(0, (countedHere.get(key) ?? 0) - now);
+    let wantedMs = Math.max(0, usedMs + Math.ceil((points * refillMs) / most));
+    if (canOwe) wantedMs = Math.min(wantedMs, Math.max(usedMs, Math.floor((refillMs * (most + this.maxDebt)) / most)));
     const used = Math.ceil((wantedMs * most) / refillMs);
     // eslint-disable-next-line @typescript-eslint/only-throw-error -- the library's own way to refuse
     if (!canOwe && points > 0 && wantedMs > refillMs) throw new RateLimiterRes(0, wantedMs - refillMs, used);

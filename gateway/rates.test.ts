@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import fc from 'fast-check';
 import { GraphQLError } from 'graphql';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/log.js';
@@ -140,6 +141,49 @@ describe('rates', () => {
     expect(await refusalOf(() => rates.admit(client, demand(10)))).toMatchObject({ budget: 'cost-of-address' });
     expect(rates.refusalOfUsedUp(client)?.extensions).toMatchObject({ code: 'RATE_LIMITED' });
     expect(rates.refusalOfUsedUp(nobodyAt('192.0.2.2'))).toBeNull();
+  });
+
+  it('of what was charged in a moment are back after two refills, for the largest operation as well', async () => {
+    const client = nobodyAt('192.0.2.1');
+    for (let i = 0; i < 1_000; i++) rates.chargeForDocument(client, 250_000);
+    const refusal = await refusalOf(() => rates.admit(client, demand(60_000)));
+    expect(refusal).toMatchObject({ code: 'RATE_LIMITED', budget: 'cost-of-address', retryAfterMs: 40_002 });
+    expect(client.cost?.throttleStatus.currentlyAvailable).toBe(-60_000);
+    expect(rateLimitHeaders(client.cost!).map(([, value]) => value)).toEqual(['60000', '0', '40', '60000;w=20']);
+    // Points of the first come back sooner.
+    expect(rates.refusalOfUsedUp(client)?.extensions.retryAfterMs).toBe(20_006);
+    jest.advanceTimersByTime(40_002);
+    expect(await refusalOf(() => rates.admit(client, demand(60_000)))).toBeNull();
+  });
+
+  it('with a small debt that nobody has settled yet grant the largest operation as soon as they say', async () => {
+    const client = nobodyAt('192.0.2.1');
+    rates.chargeForDocument(client, 100_000);
+    const refusal = await refusalOf(() => rates.admit(client, demand(60_000)));
+    expect(refusal).toMatchObject({ code: 'RATE_LIMITED', retryAfterMs: 339 });
+    jest.advanceTimersByTime(339);
+    expect(await refusalOf(() => rates.admit(client, demand(60_000)))).toBeNull();
+  });
+
+  it('grant whatever they can hold after the time that they tell, however often somebody was charged', async () => {
+    const step = fc.record({ isCharged: fc.boolean(), size: fc.integer({ min: 1, max: 60_000 }), ms: fc.integer({ min: 0, max: 3_000 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 20 }), fc.integer({ min: 10, max: 60_000 }), async (steps, points) => {
+        rates = new Rates(new BudgetStore(AWAY, 'test'), 'remote', log);
+        const client = nobodyAt('192.0.2.1');
+        for (const { isCharged, size, ms } of steps) {
+          if (isCharged) rates.chargeForDocument(client, size * 50);
+          else await refusalOf(() => rates.admit(client, demand(Math.max(10, size))));
+          await jest.advanceTimersByTimeAsync(ms);
+        }
+        const refusal = await refusalOf(() => rates.admit(client, demand(points)));
+        if (!refusal) return;
+        // What is charged here, and not settled yet, is a twentieth of the budget at the most.
+        expect(refusal.retryAfterMs).toBeLessThanOrEqual(41_000);
+        await jest.advanceTimersByTimeAsync(refusal.retryAfterMs as number);
+        expect(await refusalOf(() => rates.admit(client, demand(points)))).toBeNull();
+      }),
+    );
   });
 
   it('count sign-ups of an address, and sockets of a site', async () => {

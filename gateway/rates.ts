@@ -18,6 +18,8 @@ import { siteOf, type ClientAddress } from './origins.js';
 /** A query or mutation costs this, and a point for each object that it may hold, and one for each so many values. */
 const POINTS_OF_AN_OPERATION = 10;
 const VALUES_OF_A_POINT = 10;
+/** A log-in or sign-up that is refused costs so many besides: a client that does not wait is soon refused before its body is read. */
+const POINTS_OF_A_REFUSED_SIGN_IN = 600;
 /** A document that is not executed, or was not known, costs a point for each so many characters, besides. */
 const CHARACTERS_OF_A_POINT = 100;
 
@@ -90,7 +92,7 @@ export interface CostReport {
   requestedQueryCost: number;
   throttleStatus: {
     maximumAvailable: number;
-    /** About: what other gateways have taken in advance is not in it. */
+    /** About: what other gateways have taken in advance is not in it. Negative while points are owed, which come back first. */
     currentlyAvailable: number;
     /** Points a second. */
     restoreRate: number;
@@ -114,13 +116,15 @@ export interface Demand {
   isSubscription: boolean;
 }
 
+/** A budget counts whole milliseconds, rounded up: once for what is owed, and once for what is taken. */
+const ROUNDED_UP_MS = 2;
+
 /** What a process has taken of somebody's budget in advance. */
 class Share {
   private left = 0;
   /** At the last question. */
   private remaining: number;
   private askedAt = -Infinity;
-  private refused = { points: Infinity, until: -Infinity };
   private asking: Promise<unknown> = Promise.resolve();
   private isSettling = false;
 
@@ -133,7 +137,7 @@ class Share {
 
   /** At once where the share has as much, or where it is known that there is not as much. */
   take(points: number): Standing | Promise<Standing> {
-    return this.takeHere(points) ?? this.takeInTurn(points);
+    return this.takeHere(points) ?? this.inTurn(() => this.takeHere(points) ?? this.ask(points));
   }
 
   /** What was taken, and not used. */
@@ -148,18 +152,23 @@ class Share {
     if (this.isSettling || this.left > -SHARE * this.budget.options.points) return;
     this.isSettling = true;
     const settled = () => void (this.isSettling = false);
-    this.takeInTurn(0).then(settled, settled);
+    this.inTurn(() => this.settleDebt()).then(settled, settled);
   }
 
   /** Is nothing left, as far as this process knows? Then for how long, in milliseconds; else 0. */
   get usedUpMs(): number {
-    return this.refused.points <= POINTS_OF_AN_OPERATION && this.left < this.refused.points
-      ? Math.max(0, this.refused.until - performance.now())
-      : 0;
+    return this.tooMuchMs(POINTS_OF_AN_OPERATION);
   }
 
   get standing(): Standing {
     return { isGranted: true, left: this.leftInAll(), retryAfterMs: 0 };
+  }
+
+  /** For how long so many points are more than the budget has, as far as this process knows; 0 if it may have them. */
+  private tooMuchMs(points: number): number {
+    const missing = points - this.left - this.remainingNow;
+
+    return missing > 0 ? Math.ceil(missing * this.msOfPoint) + ROUNDED_UP_MS : 0;
   }
 
   private takeHere(points: number): Standing | null {
@@ -168,48 +177,69 @@ class Share {
 
       return this.standing;
     }
-    const retryAfterMs = this.refused.until - performance.now();
-    const isKnownToBeTooMuch = points >= this.refused.points && retryAfterMs > 0;
+    // What is owed is moved to the budget first: while that is full, time brings back nothing.
+    const retryAfterMs = this.left < 0 ? 0 : this.tooMuchMs(points);
 
-    return isKnownToBeTooMuch ? { isGranted: false, left: this.leftInAll(), retryAfterMs } : null;
+    return retryAfterMs > 0 ? { isGranted: false, left: this.leftInAll(), retryAfterMs } : null;
   }
 
   /** One after another: each of many at once would take a share in advance. */
-  private takeInTurn(points: number): Promise<Standing> {
-    const turn = this.asking.then(() => this.takeHere(points) ?? this.ask(points));
+  private inTurn<T>(ask: () => Promise<T> | T): Promise<T> {
+    const turn = this.asking.then(ask);
     this.asking = turn.catch(() => undefined);
 
     return turn;
   }
 
   private async ask(points: number): Promise<Standing> {
-    const { points: most } = this.budget.options;
-    const missing = points - this.left;
-    const share = Math.max(missing, Math.floor(most * SHARE));
+    if (this.left < 0) {
+      await this.settleDebt();
+      const known = this.takeHere(points);
+      if (known) return known;
+    }
+    // A debt that came meanwhile is settled later: with it, what is missing could be more than the whole budget, and never be granted.
+    const missing = points - Math.max(0, this.left);
+    const share = Math.max(missing, Math.floor(this.budget.options.points * SHARE));
     let taken = share;
     let standing = await this.budget.take(this.key, share);
     if (!standing.isGranted && missing < share) {
       taken = missing;
       standing = await this.budget.take(this.key, missing);
     }
-    this.remaining = standing.left;
-    this.askedAt = performance.now();
-    if (!standing.isGranted) {
-      this.refused = { points, until: performance.now() + standing.retryAfterMs };
-
-      return { ...standing, left: this.leftInAll() };
-    }
-    this.refused = { points: Infinity, until: -Infinity };
+    this.heard(standing);
+    if (!standing.isGranted) return { ...standing, left: this.leftInAll() };
     this.left += taken - points;
 
     return this.standing;
   }
 
-  private leftInAll(): number {
-    const { points, refillSeconds } = this.budget.options;
-    const refilled = ((performance.now() - this.askedAt) / 1_000) * (points / refillSeconds);
+  /** Moves what is owed here to the budget, which bounds it. */
+  private async settleDebt(): Promise<void> {
+    const debt = -this.left;
+    if (debt <= 0) return;
+    const standing = await this.budget.charge(this.key, debt);
+    this.left += debt;
+    this.heard(standing);
+  }
 
-    return Math.max(0, Math.floor(Math.min(points, this.remaining + refilled + this.left)));
+  private heard({ left }: Standing): void {
+    this.remaining = left;
+    this.askedAt = performance.now();
+  }
+
+  /** In the budget, if nobody else has taken of it since it was asked. */
+  private get remainingNow(): number {
+    return this.remaining + (performance.now() - this.askedAt) / this.msOfPoint;
+  }
+
+  private get msOfPoint(): number {
+    const { points, refillSeconds } = this.budget.options;
+
+    return (refillSeconds * 1_000) / points;
+  }
+
+  private leftInAll(): number {
+    return Math.floor(Math.min(this.budget.options.points, this.remainingNow + this.left));
   }
 }
 
@@ -262,6 +292,16 @@ export class Rates {
   chargeForDocument(client: Client, characters: number): void {
     const points = POINTS_OF_AN_OPERATION + Math.ceil(characters / CHARACTERS_OF_A_POINT);
     for (const { budget, key } of this.costOf(client, points)) this.share(budget, key).charge(points);
+  }
+
+  /** Charges who asked for a log-in or sign-up when `take` refuses it. @throws as `take` */
+  async chargingRefusals<T>(client: Client, take: () => Promise<T>): Promise<T> {
+    try {
+      return await take();
+    } catch (error) {
+      for (const { budget, key, points } of this.costOf(client, POINTS_OF_A_REFUSED_SIGN_IN)) this.share(budget, key).charge(points);
+      throw error;
+    }
   }
 
   /** @throws RATE_LIMITED */
@@ -398,7 +438,7 @@ const refusal = (budget: BudgetName, retryAfterMs: number) => rateLimited(REASON
 
 const reportOf = ({ points, refillSeconds }: BudgetOptions, { left }: Standing, requestedQueryCost: number): CostReport => ({
   requestedQueryCost,
-  throttleStatus: { maximumAvailable: points, currentlyAvailable: Math.max(0, left), restoreRate: points / refillSeconds },
+  throttleStatus: { maximumAvailable: points, currentlyAvailable: left, restoreRate: points / refillSeconds },
 });
 
 const partLeft = ({ throttleStatus: { maximumAvailable, currentlyAvailable } }: CostReport) => currentlyAvailable / maximumAvailable;
@@ -412,7 +452,7 @@ export function rateLimitHeaders({ throttleStatus }: CostReport): [name: string,
 
   const values = [
     String(maximumAvailable),
-    String(currentlyAvailable),
+    String(Math.max(0, currentlyAvailable)),
     String(Math.ceil((maximumAvailable - currentlyAvailable) / restoreRate)),
     `${maximumAvailable};w=${Math.ceil(maximumAvailable / restoreRate)}`,
   ];

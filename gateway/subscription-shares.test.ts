@@ -35,12 +35,20 @@ describe('a share of the subscriptions', () => {
     const shares = new SubscriptionShares();
     const of = (address: string) => opened((i) => shares.take(address, {}, shape(`${address} ${i}`, 500)));
     const left = of(ADDRESS);
-    expect(left).toHaveLength(50);
+    expect(left).toHaveLength(20);
     expect(() => shares.take(ADDRESS, {}, shape('another', 1))).toThrow('Too many subscriptions');
     for (let i = 0; i < 1_000; i++) shares.take(ADDRESS, {}, shape(`${ADDRESS} 7`, 500));
-    expect(of('192.0.2.2')).toHaveLength(25);
+    expect(of('192.0.2.2')).toHaveLength(10);
     left[0]!();
     expect(shares.take('192.0.2.3', {}, shape('another', 500))).toBeInstanceOf(Function);
+  });
+
+  it('of all networks of an IPv6 site is that of one address', () => {
+    const shares = new SubscriptionShares();
+    const left = opened((i) => shares.take(`2001:db8:1:${i.toString(16)}::/64`, {}, shape(`own ${i}`, 500)));
+    expect(left).toHaveLength(20);
+    expect(shares.hasRoom('2001:db8:1:ffff::/64', {})).toBe(false);
+    expect(shares.hasRoom('2001:db8:2:0::/64', {})).toBe(true);
   });
 
   it('of one address is bounded by the memory of its shapes, but for those that others have', () => {

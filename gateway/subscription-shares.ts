@@ -7,11 +7,12 @@
  */
 import type { GraphQLError } from 'graphql';
 import { fault } from './errors.js';
+import { siteOf } from './origins.js';
 
 /** Of a gateway: each takes some 20 KB. */
-const MOST_SUBSCRIPTIONS = 20_000;
+const MAX_SUBSCRIPTIONS = 20_000;
 /** Values in a frame of each shape, of all shapes together: what an event costs at the most. */
-const MAX_VALUES = 50_000;
+const MAX_VALUES = 20_000;
 /** Memory of all shapes. */
 const MAX_SHAPE_BYTES = 32 * 1024 * 1024;
 /** Subscriptions on one socket whose frames differ in shape. */
@@ -73,11 +74,13 @@ export class SubscriptionShares {
   private readonly ofSocket = new Map<object, Share>();
 
   /**
+   * @param network of the address: those of one site have one share
    * @param socket the same for all subscriptions of a socket
    * @returns what to call once, when the subscription ends
    * @throws BAD_USER_INPUT for a frame that may be too large; OVERLOADED
    */
-  take(address: string, socket: object, shape: Shape): () => void {
+  take(network: string, socket: object, shape: Shape): () => void {
+    const address = siteOf(network);
     const why = this.whyNot(this.ofAddress.get(address) ?? NONE, this.ofSocket.get(socket) ?? NONE, shape);
     if (why) throw why;
     this.all.add(shape);
@@ -92,7 +95,8 @@ export class SubscriptionShares {
   }
 
   /** For a subscription whose shape is not that of another. */
-  hasRoom(address: string, socket: object): boolean {
+  hasRoom(network: string, socket: object): boolean {
+    const address = siteOf(network);
     return !this.whyNot(this.ofAddress.get(address) ?? NONE, this.ofSocket.get(socket) ?? NONE, SMALLEST);
   }
 
@@ -104,7 +108,7 @@ export class SubscriptionShares {
       return fault('BAD_USER_INPUT', `${text} Subscribe to less, and ask for the rest when there is news.`, { http: 400 });
     }
     // An address has no more than is free, so one alone has half of all, and whoever comes next finds some.
-    if (atAddress.subscriptions >= MOST_SUBSCRIPTIONS - all.subscriptions)
+    if (atAddress.subscriptions >= MAX_SUBSCRIPTIONS - all.subscriptions)
       return tooMany('Too many subscriptions are open from this address.');
     if (!onSocket.has(shape) && onSocket.shapes >= MAX_SHAPES_OF_SOCKET) return tooManyShapes();
     if (atAddress.has(shape)) return null;

@@ -246,9 +246,13 @@ describe('a budget in Redis', () => {
     expect(refused.retryAfterMs).toBeGreaterThan(50_000);
     expect(refused.retryAfterMs).toBeLessThanOrEqual(100_000);
     expect(await budget.take('a', 4)).toMatchObject({ isGranted: true, left: 0 });
-    await budget.charge('a', 20);
-    expect(await budget.used('a')).toBe(30);
-    await budget.giveBack('a', 25);
+    expect(await budget.charge('a', 5)).toMatchObject({ left: -5 });
+    expect(await budget.used('a')).toBe(15);
+    // The debt is bounded: else somebody would wait for hours.
+    await budget.charge('a', 1_000);
+    expect(await budget.used('a')).toBe(20);
+    expect((await budget.take('a', 10)).retryAfterMs).toBeLessThanOrEqual(2_000_000);
+    await budget.giveBack('a', 15);
     expect(await budget.used('a')).toBe(5);
     await budget.refill('a');
     expect(await budget.used('a')).toBe(0);

@@ -49,6 +49,17 @@ describe('wrong log-ins', () => {
     expect(await delays('alice', 16)).toEqual([0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]);
   });
 
+  it('that come at once, and after many others, are waited for no longer than the longest delay', async () => {
+    await delays('alice', 60);
+    jest.advanceTimersByTime(905_000);
+    const begun = await Promise.all(Array.from({ length: 5 }, () => tries.begin('alice', HOME)));
+    for (const one of begun) await one.wrong();
+    expect(await wrong('alice')).toBeLessThanOrEqual(901_000);
+    // A day later all is forgotten, however many they were.
+    jest.advanceTimersByTime(86_400_000 + 905_000);
+    expect(await delays('alice', 5)).toEqual([0, 0, 0, 0, 0]);
+  });
+
   it('are counted for what finds the same account', async () => {
     await delays('Alice@Example.org', 5);
     expect(await wrong('alice@EXAMPLE.org')).toBeGreaterThan(0);

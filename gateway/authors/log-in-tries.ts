@@ -17,7 +17,7 @@ const MAX_FREE_TRIES = 5;
 /** After them each wrong try doubles the delay, from a second to this. */
 const MAX_DELAY_SECONDS = 900;
 /** Of wrong tries one an hour is forgotten, and all of them with a right one. */
-const FORGETTING = { name: 'wrong-tries', points: 24, refillSeconds: 86_400 };
+const FORGETTING = { name: 'wrong-tries', points: 24, refillSeconds: 86_400, maxDebt: 0 };
 /** Wrong tries at all accounts from an address (of IPv6, a /64), and from a site (a /48). They come back one every 36, or 9, seconds. */
 const MAX_WRONG_OF_ADDRESS = 100;
 const MAX_WRONG_OF_SITE = 400;
@@ -35,6 +35,8 @@ const REFUSED_MS = 1_000;
 
 /** How a try ended; without an end, it stays counted as a wrong one. */
 export interface Try {
+  /** The account was signed in to from this address before. */
+  readonly isKnown: boolean;
   wrong(): Promise<unknown>;
   right(): Promise<unknown>;
   /** Nobody could say whether it is right. */
@@ -55,7 +57,7 @@ export class LogInTries {
     private readonly sessions: Sessions,
   ) {
     // Points are seconds of delay.
-    this.pair = new Budget(store, { name: 'log-in', points: MAX_FREE_TRIES, refillSeconds: MAX_FREE_TRIES });
+    this.pair = new Budget(store, { name: 'log-in', points: MAX_FREE_TRIES, refillSeconds: MAX_FREE_TRIES, maxDebt: MAX_DELAY_SECONDS });
     this.wrongOfPair = new Budget(store, FORGETTING);
     this.ofAddress = new Budget(store, { name: 'log-ins-of-address', points: MAX_WRONG_OF_ADDRESS, refillSeconds: 3_600 });
     this.ofSite = new Budget(store, { name: 'log-ins-of-site', points: MAX_WRONG_OF_SITE, refillSeconds: 3_600 });
@@ -94,6 +96,7 @@ export class LogInTries {
     const delaySeconds = delayAfter(FORGETTING.points - left, isStrict);
 
     return {
+      isKnown,
       // So that there is room for as many again after so many seconds.
       wrong: async () => delaySeconds > 0 && this.pair.charge(pair, Math.max(0, delaySeconds + leftOfPair - taken)),
       right: () => {
