@@ -31,7 +31,7 @@ export interface CommandSource {
 export type Sent = Outcome | { status: 'ACCEPTED' };
 
 /** Commands under way from one gateway, at the most: when they wait for MySQL, some operations are left for those who read. */
-const MOST_UNDER_WAY = 1_500;
+const MAX_UNDER_WAY = 1_500;
 const PUBLISH_TIMEOUT_MS = 1_000;
 const RETRY_MS = 50;
 
@@ -46,7 +46,7 @@ export class CommandSender {
   private readonly id = randomUUID();
   private readonly names;
   private readonly waiting = new Map<number, (outcome: Outcome) => void>();
-  private readonly places = new Shares(MOST_UNDER_WAY);
+  private readonly places = new Shares(MAX_UNDER_WAY);
   private next = 0;
 
   constructor(private readonly options: CommandSenderOptions) {

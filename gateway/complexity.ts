@@ -33,7 +33,7 @@ import { fault } from './errors.js';
 import { variablesOf } from './variables.js';
 
 /** About the number of objects in the largest answer. */
-const MOST_OBJECTS = 10_000;
+const MAX_OBJECTS = 10_000;
 /** Values in the largest answer: scalars, nulls, lists and objects. */
 export const MAX_VALUES = 50_000;
 
@@ -41,8 +41,11 @@ export const MAX_VALUES = 50_000;
 const MAX_KNOWN_BYTES = 2 * 1024 * 1024;
 /** Measured: what an entry takes besides its text, which has up to two bytes for each character. */
 const KNOWN_BYTES = 300;
-const MOST_CHARACTERS = 500;
+const MAX_CHARACTERS = 500;
 const known = new LRUCache<string, Cost>({ maxSize: MAX_KNOWN_BYTES, sizeCalculation: (_, key) => KNOWN_BYTES + 2 * key.length });
+
+/** By the variables of a request, for as long as it is under way: several of its steps ask for the same. */
+const found = new WeakMap<object, { document: DocumentNode; operationName: string | null | undefined; cost: Cost | GraphQLError }>();
 
 /** Stands for a document in the keys of what is known, and keeps nothing of it. */
 const numbers = new WeakMap<DocumentNode, number>();
@@ -76,6 +79,20 @@ export function costOf(
   operationName: string | null | undefined,
   variables: Record<string, unknown>,
 ): Cost | GraphQLError {
+  const before = found.get(variables);
+  if (before?.document === document && before.operationName === operationName) return before.cost;
+  const cost = countOnce(schema, document, operationName, variables);
+  found.set(variables, { document, operationName, cost });
+
+  return cost;
+}
+
+function countOnce(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operationName: string | null | undefined,
+  variables: Record<string, unknown>,
+): Cost | GraphQLError {
   const operation = getOperationAST(document, operationName);
   const given = operation && variablesOf(schema, operation, variables, 0).coerced;
   const root = operation && schema.getRootType(operation.operation);
@@ -87,7 +104,7 @@ export function costOf(
   const before = known.get(key);
   if (before) return before;
   const { cost, isForAllTexts } = count(schema, document, operation, root, given);
-  if (!(cost instanceof GraphQLError) && isForAllTexts && key.length <= MOST_CHARACTERS) known.set(key, cost);
+  if (!(cost instanceof GraphQLError) && isForAllTexts && key.length <= MAX_CHARACTERS) known.set(key, cost);
 
   return cost;
 }
@@ -112,10 +129,10 @@ const BEFORE_IT_IS_EXECUTED = { http: 400 };
 const tooMuch = (why: string, details: { http?: number } = BEFORE_IT_IS_EXECUTED) => fault('BAD_USER_INPUT', why, details);
 const LESS = 'Ask for smaller pages, or for less of each item.';
 const tooManyObjects = (objects: number | string, what = 'This', details?: { http?: number }) =>
-  tooMuch(`${what} could ask for ${objects} objects, and ${MOST_OBJECTS} is the most. ${LESS}`, details);
+  tooMuch(`${what} could ask for ${objects} objects, and ${MAX_OBJECTS} is the most. ${LESS}`, details);
 
 function faultOf({ objects, values }: Cost, what = 'This', details?: { http?: number }): GraphQLError | null {
-  if (objects > MOST_OBJECTS) return tooManyObjects(objects, what, details);
+  if (objects > MAX_OBJECTS) return tooManyObjects(objects, what, details);
   if (values > MAX_VALUES) return tooMuch(`${what} could ask for ${values} values, and ${MAX_VALUES} is the most. ${LESS}`, details);
 
   return null;
@@ -305,7 +322,7 @@ class Counting {
     if (!ofSet) this.introspected.set(set, (ofSet = new Map<unknown, Cost>()));
     const known = ofSet.get(value);
     if (known !== undefined) return known;
-    if (++this.introspectedCount > MOST_OBJECTS) throw tooManyObjects(`more than ${MOST_OBJECTS}`);
+    if (++this.introspectedCount > MAX_OBJECTS) throw tooManyObjects(`more than ${MAX_OBJECTS}`);
     const cost = { objects: 0, values: 0 };
     for (const [selection, inner] of this.selected(type, set)) {
       const { objects, values } =

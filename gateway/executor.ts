@@ -90,9 +90,15 @@ export class Executor {
     maxEntrySize: MAX_DOCUMENT_BYTES,
   });
 
-  private readonly heavy = new HeavyWork();
+  private readonly heavy: HeavyWork;
 
-  constructor(private readonly schema: GraphQLSchema) {}
+  /** @param onBusy as of `HeavyWork` */
+  constructor(
+    private readonly schema: GraphQLSchema,
+    onBusy?: (network: string, ms: number) => void,
+  ) {
+    this.heavy = new HeavyWork(undefined, onBusy);
+  }
 
   /** Estimated, of all plans that are remembered. */
   get plannedBytes(): number {

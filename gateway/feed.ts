@@ -15,10 +15,11 @@ import pLimit from 'p-limit';
 import { registerEnumType } from 'type-graphql';
 import { compareChanges, LAST_INDEX, readChanges, readStart, type ChangeId, type DecodeChange, type Logged } from '../read-side/changes.js';
 import { liveShard, shardName, shardOf, type ProjectionId, type Shard, type Space } from '../read-side/shard.js';
+import { FairWork } from '../shared/fair-work.js';
 import type { Logger } from '../shared/log.js';
 import type { Consistency } from './consistency.js';
+import { siteOf } from './origins.js';
 import { fault, overloaded } from './errors.js';
-import { FairLimit } from './fair-limit.js';
 import type { Progress } from './progress.js';
 import type { Reads } from './reads.js';
 import { resumeCursor, type Resume } from './resume-cursor.js';
@@ -101,23 +102,23 @@ export interface FeedDefinition<Change, News extends Told> {
 }
 
 /** Frames that wait for one subscriber, at the most; then it gets a reset instead. */
-const MOST_WAITING = 1_000;
+const MAX_WAITING = 1_000;
 /** Of a gateway, that wait for all subscribers: beyond that, those for whom more than a few wait get resets. */
 const MAX_WAITING_IN_ALL = 2_000_000;
 const MAX_FEW_WAITING = 50;
-const MOST_IN_A_READ = 500;
+const MAX_IN_A_READ = 500;
 /** Of what a subscription has missed: it is read a little at a time, and others have their turns between. */
 const MAX_MISSED_IN_A_READ = 100;
 /** Of a gateway: reads at once with which subscriptions begin (the others wait, fairly by address); and those of what was missed. */
-const MOST_BEGINNING = 16;
+const MAX_BEGINNING = 16;
 const MAX_REPLAYING = 4;
 /** Of a gateway: frames that were missed and wait to be taken; and of these, of subscriptions from one address. */
-const MOST_REPLAYED = 200_000;
+const MAX_REPLAYED = 200_000;
 const MAX_REPLAYED_OF_ADDRESS = 100_000;
 
-const beginnings = new FairLimit(MOST_BEGINNING);
-const replaying = new FairLimit(MAX_REPLAYING);
-const restarts = pLimit(MOST_BEGINNING);
+const beginnings = new FairWork({ atOnce: MAX_BEGINNING });
+const replaying = new FairWork({ atOnce: MAX_REPLAYING });
+const restarts = pLimit(MAX_BEGINNING);
 /** Frames that wait, but for those that were missed. */
 let waitingInAll = 0;
 
@@ -149,7 +150,7 @@ class Replay<News extends Told> {
   /** @throws OVERLOADED, and has nothing any more */
   add(missed: Missed<News>[]): void {
     const ofAddress = replayed.byAddress.get(this.address) ?? 0;
-    if (replayed.all + missed.length > MOST_REPLAYED || ofAddress + missed.length > MAX_REPLAYED_OF_ADDRESS) {
+    if (replayed.all + missed.length > MAX_REPLAYED || ofAddress + missed.length > MAX_REPLAYED_OF_ADDRESS) {
       this.clear();
       throw overloaded();
     }
@@ -215,7 +216,7 @@ class Subscriber<News extends Told> {
 
   push(news: Frame<News>): void {
     if (this.taker) return this.give(news);
-    const isTooSlow = this.frames.length >= MOST_WAITING || (waitingInAll >= MAX_WAITING_IN_ALL && this.frames.length >= MAX_FEW_WAITING);
+    const isTooSlow = this.frames.length >= MAX_WAITING || (waitingInAll >= MAX_WAITING_IN_ALL && this.frames.length >= MAX_FEW_WAITING);
     if (isTooSlow) {
       this.forget();
       this.frames.push(frame<News>(news.epoch, news.at, { type: 'reset', reason: 'TOO_SLOW' }));
@@ -382,7 +383,7 @@ class Tail<Change, News extends Told> {
           continue;
         }
         const from = this.last;
-        const { value } = await readChanges(redis, space, this.shard, from, MOST_IN_A_READ, this.definition.decode);
+        const { value } = await readChanges(redis, space, this.shard, from, MAX_IN_A_READ, this.definition.decode);
         // It went back meanwhile, for somebody who began earlier.
         if (this.last !== from) {
           this.isBehind = true;
@@ -391,7 +392,7 @@ class Tail<Change, News extends Told> {
         if (value.isTorn) await this.restart('TOO_SLOW');
         else for (const change of value.changes) this.dispatch(change);
         if (value.changes.length > 0 && !value.isTorn) this.last = value.changes.at(-1)!.id;
-        if (value.changes.length === MOST_IN_A_READ) this.isBehind = true;
+        if (value.changes.length === MAX_IN_A_READ) this.isBehind = true;
       }
     } catch (error) {
       // Progress is told again every second, and with it this is.
@@ -466,15 +467,16 @@ export class Feed<Change, News extends Told> {
   /**
    * What happens to what is asked about `id`: first what has happened since `after` (or a reset, when that cannot be told),
    * then a `live` frame, then what happens from now on.
-   * @param address of whose share it is what is read and kept at the beginning
+   * @param network of the address: of its site's share is what is read and kept at the beginning
    * @throws as any read
    */
   async follow(
     consistency: Consistency,
     id: string,
     after: (Resume & { epoch: string }) | null,
-    address: string,
+    network: string,
   ): Promise<Frames<Frame<News>>> {
+    const address = siteOf(network);
     const { reads, definition } = this;
     const { epoch } = reads.space;
     const shard = shardOf(definition.projection, id, reads.space);
@@ -487,13 +489,13 @@ export class Feed<Change, News extends Told> {
       consistency,
       shard,
       (redis, space) =>
-        (begun ? replaying : beginnings).run(address, () =>
+        (begun ? replaying : beginnings).run({ address }, () =>
           readStart(redis, space, shard, set, begun, this.mostMissedInARead, definition.decode),
         ),
       { floor: isOfThisEpoch ? after.position : 0, fromTheFuture },
     );
     // It was of a journal that is over by now, or of a generation that is not the one that is read any more.
-    if (!isAsBefore()) return this.follow(consistency, id, after, address);
+    if (!isAsBefore()) return this.follow(consistency, id, after, network);
     const topics = new Set([own, ...value.members]);
     const now: Resume = { position: applied, index: null };
     const replay = new Replay<News>(address);
@@ -508,7 +510,7 @@ export class Feed<Change, News extends Told> {
           consistency,
           shard,
           (redis, space) =>
-            replaying.run(address, () => readChanges(redis, space, shard, last!, this.mostMissedInARead, definition.decode)),
+            replaying.run({ address }, () => readChanges(redis, space, shard, last!, this.mostMissedInARead, definition.decode)),
           { floor: applied, isBase: false },
         );
         ({ changes, isTorn } = page.value);
@@ -516,7 +518,7 @@ export class Feed<Change, News extends Told> {
       }
       if (!isAsBefore()) {
         replay.clear();
-        return await this.follow(consistency, id, after, address);
+        return await this.follow(consistency, id, after, network);
       }
       const isTooOld = after !== null && (!isOfThisEpoch || isTorn);
       if (isTooOld) replay.set([{ at: now, told: { type: 'reset', reason: 'CURSOR_TOO_OLD' } }]);

@@ -51,6 +51,18 @@ describe('heavy work', () => {
     expect(begun).toEqual(['a', 'b', 'c']);
   });
 
+  it('is charged to whoever has it done, with what follows in the same step', async () => {
+    const charged: [string, number][] = [];
+    const work = new HeavyWork(10, (network, ms) => charged.push([network, ms]));
+    const end = await work.turn('a');
+    end();
+    const busyUntil = performance.now() + 20;
+    while (performance.now() < busyUntil);
+    await until(() => charged.length > 0);
+    expect(charged).toEqual([['a', expect.any(Number)]]);
+    expect(charged[0]![1]).toBeGreaterThanOrEqual(15);
+  });
+
   it('does not wait for who waits itself', async () => {
     const { begun, begin } = world();
     begin('a', 'a');

@@ -4,8 +4,8 @@
  * waits has its turns by address, so that one client's many are no more than another's one.
  */
 import { performance } from 'node:perf_hooks';
+import { FairQueue } from '../shared/fair-queue.js';
 import { overloaded } from './errors.js';
-import { FairQueue } from './fair-queue.js';
 import { siteOf } from './origins.js';
 
 /** An operation that can ask for no more values does not wait here. */
@@ -24,10 +24,13 @@ const LOOK_MS = 10;
 /** The part of the time, from 0 to 1, in which a process is busy that others do not need. */
 const IDLE = 0.5;
 
+export type End = () => void;
+
 interface Waiting {
+  network: string;
   values: number;
   since: number;
-  begin: (end: () => void) => void;
+  begin: (end: End) => void;
   refuse: (error: Error) => void;
 }
 
@@ -35,7 +38,11 @@ export class HeavyWork {
   private values = 0;
   private readonly waiting = new FairQueue<Waiting>([0]);
 
-  constructor(private readonly maxWaiting = MAX_HEAVY_WAITING) {}
+  /** @param onBusy told how long this work has kept the process busy, for whoever had it done, by the network of its address */
+  constructor(
+    private readonly maxWaiting = MAX_HEAVY_WAITING,
+    private readonly onBusy: (network: string, ms: number) => void = () => undefined,
+  ) {}
 
   /**
    * @param values that an operation can ask for
@@ -43,17 +50,17 @@ export class HeavyWork {
    * @param together the values of its whole request
    * @returns what to call when it is over; null if it is light @throws OVERLOADED
    */
-  begin(values: number, network: string, together = values): Promise<() => void> | null {
+  begin(values: number, network: string, together = values): Promise<End> | null {
     return together <= MAX_LIGHT_VALUES ? null : this.turn(network, values);
   }
 
   /** Rejects with OVERLOADED when it has waited for too long, or somebody else needs its place more. @param values as many as may be under way together, for what is done alone */
-  turn(network: string, values = MAX_HEAVY_VALUES): Promise<() => void> {
+  turn(network: string, values = MAX_HEAVY_VALUES): Promise<End> {
     const { waiting } = this;
     const site = siteOf(network);
 
     return new Promise((begin, refuse) => {
-      waiting.push({ values, since: performance.now(), begin, refuse }, [site]);
+      waiting.push({ network, values, since: performance.now(), begin, refuse }, [site]);
       if (waiting.size > this.maxWaiting) waiting.pop()!.refuse(overloaded());
       this.next();
       waiting.charge(values, [site]);
@@ -62,7 +69,7 @@ export class HeavyWork {
 
   private next(): void {
     for (let next = this.waiting.first; next; next = this.waiting.first) {
-      const { values, since, begin, refuse } = next;
+      const { network, values, since, begin, refuse } = next;
       if (performance.now() - since > MAX_HEAVY_WAIT_MS) {
         this.waiting.shift();
         refuse(overloaded());
@@ -71,18 +78,23 @@ export class HeavyWork {
       if (this.values > 0 && this.values + values > MAX_HEAVY_VALUES) return;
       this.values += values;
       this.waiting.shift();
-      begin(this.underWay(values));
+      begin(this.underWay(network, values));
     }
   }
 
-  private underWay(values: number): () => void {
+  private underWay(network: string, values: number): End {
     const before = performance.eventLoopUtilization();
     let isOver = false;
-    const end = () => {
+    const end: End = () => {
       if (isOver) return;
       isOver = true;
       clearTimeout(timer);
-      this.pauseFor(values, Math.min(MAX_PAUSE_MS, PAUSES * performance.eventLoopUtilization(before).active));
+      // What follows at once is part of it: an answer is written as JSON when it is complete.
+      setImmediate(() => {
+        const { active } = performance.eventLoopUtilization(before);
+        this.onBusy(network, active);
+        this.pauseFor(values, Math.min(MAX_PAUSE_MS, PAUSES * active));
+      });
     };
     const timer = setTimeout(end, MAX_HEAVY_MS);
 

@@ -1,5 +1,13 @@
 /** GraphQL over HTTP: Apollo Server, and what it is told about our contract. https://graphql.github.io/graphql-over-http/draft/ */
-import { ApolloServer, HeaderMap, type ApolloServerPlugin, type GraphQLRequest } from '@apollo/server';
+import {
+  ApolloServer,
+  HeaderMap,
+  type ApolloServerPlugin,
+  type GraphQLRequest,
+  type GraphQLRequestContextDidResolveOperation,
+  type GraphQLRequestContextWillSendResponse,
+  type GraphQLRequestListener,
+} from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLFormattedError, type GraphQLSchema } from 'graphql';
@@ -12,7 +20,7 @@ import type { Context, Services, Transport } from './context.js';
 import { A_BUG, cutMessage, isRefusedWhole, NO_ACCESS, retryAfterOf } from './errors.js';
 import type { Executor } from './executor.js';
 import { PARSE_OPTIONS, VALIDATION_OPTIONS } from './document-size.js';
-import { isTooDeep, TOO_DEEP, TOO_DEEP_CODE } from './json.js';
+import { faultIn } from './json.js';
 import type { LargeRequests } from './large-requests.js';
 import type { CheckedDocuments, OperationRequest, Operations } from './operations.js';
 import {
@@ -35,12 +43,11 @@ import { rateLimitHeaders } from './rates.js';
 import { rootFields } from './root-fields.js';
 import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
-import { cookieName, cookiesOf, createContext, parametersOf, refusalOfNobody } from './transport.js';
+import { cookieName, cookiesOf, createContext, parametersOf } from './transport.js';
 import type { TrustedDocuments } from './trusted-documents.js';
 import { askerAt } from './work.js';
-import { UnsentAnswers } from './unsent-answers.js';
 
-const MOST_IN_A_BATCH = 10;
+const MAX_IN_A_BATCH = 10;
 /** Of SHA-256 in hex. */
 const HASH_CHARACTERS = 64;
 
@@ -63,6 +70,7 @@ export async function serveHttp(
     documents,
     streams,
     large,
+    sent,
   }: {
     services: Services;
     executor: Executor;
@@ -70,11 +78,11 @@ export async function serveHttp(
     documents: TrustedDocuments;
     streams: EventStreams;
     large: LargeRequests;
+    /** Is told of bytes that a client may not read soon. */
+    sent: (bytes: number) => void;
   },
   { introspection, batches, showPage }: HttpOptions,
 ) {
-  /** What to call when a request is over. */
-  const placesOf = new WeakMap<FastifyRequest, () => void>();
   const apollo = new ApolloServer<Context>({
     // Apollo executes by something else than graphql-js only for what it calls a gateway.
     gateway: {
@@ -92,14 +100,15 @@ export async function serveHttp(
       // It would watch every field.
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
-      consistencyOfEveryResponse,
-      statusForPlainJson,
-      statusForNoAccess,
-      refusedDocuments,
-      noSubscriptions,
-      boundedWork(schema),
-      admittedWork(schema),
-      loggedBugs(services.log),
+      inOne(services.log, [
+        consistencyOfEveryResponse,
+        statusForPlainJson,
+        statusForNoAccess,
+        refusedDocuments,
+        noSubscriptions,
+        boundedWork(schema),
+        admittedWork(schema),
+      ]),
     ],
     // `gate` decides it, for event streams too.
     csrfPrevention: false,
@@ -123,14 +132,14 @@ export async function serveHttp(
     logger: services.log,
   });
   await apollo.start();
-  const unsent = new UnsentAnswers();
 
-  const contextOf = async (request: FastifyRequest, reply: FastifyReply) => {
+  /** @param onBegun gets what to call when the request is over */
+  const contextOf = async (request: FastifyRequest, reply: FastifyReply, onBegun: (done: () => void) => void) => {
     const { origins } = services;
     const address = origins.addressOf(request.raw);
     const presence = presenceOf(reply.raw);
     // Who leaves before the answer is there holds its places until nothing is done for it any more.
-    placesOf.set(request, services.work.begin(Array.isArray(request.body) ? request.body.length : 1, askerAt(address, request.raw.socket)));
+    onBegun(services.work.begin(Array.isArray(request.body) ? request.body.length : 1, askerAt(address, request.raw.socket)));
     const cookies = cookiesOf(origins, request.raw);
     const parameters = parametersOf(request.headers);
     const context = await createContext(services, address, parameters, cookies, presence, cookiesOn(origins, request, reply));
@@ -162,26 +171,21 @@ export async function serveHttp(
       if (isForPeople(request)) return showPage(reply.header('vary', 'accept'));
       const { body, method, headers } = request;
       const { json, named } = acceptedBy(headers.accept);
-      if (named.includes(EVENT_STREAM) && (!json || kindOf(operations, request) === OperationTypeNode.SUBSCRIPTION))
-        return streams.answer(request, reply);
+      const isStream = async () => !json || (await kindOf(operations, services.origins, request)) === OperationTypeNode.SUBSCRIPTION;
+      if (named.includes(EVENT_STREAM) && (await isStream())) return streams.answer(request, reply);
       // Before anything is done for somebody who would not take the answer.
       if (!json) return reply.code(406).send(errorBody('BAD_REQUEST', 'Answers are JSON, or event streams.'));
       if (Array.isArray(body) && !batches)
         return reply.code(400).send(errorBody('BAD_REQUEST', 'One operation comes in one request here.'));
-      if (Array.isArray(body) && body.length > MOST_IN_A_BATCH) {
-        return reply.code(400).send(errorBody('BAD_REQUEST', `At most ${MOST_IN_A_BATCH} operations come in one request.`));
+      if (Array.isArray(body) && body.length > MAX_IN_A_BATCH) {
+        return reply.code(400).send(errorBody('BAD_REQUEST', `At most ${MAX_IN_A_BATCH} operations come in one request.`));
       }
       if (Array.isArray(body)) request.body = body.map((asked: unknown) => withDocument(documents, asked, clientName(request)));
       const { queries, json: texts } = textsOf(request);
-      if (texts.some(isTooDeep)) return reply.code(400).send(errorBody(TOO_DEEP_CODE, TOO_DEEP));
+      const jsonFault = texts.map(faultIn).find((found) => found !== null);
+      if (jsonFault) return reply.code(400).send(errorBody(jsonFault.code, jsonFault.message));
       const { body: asked } = request;
       const refusal = refusalOfDocument(request);
-      const usedUp = refusalOfNobody(services, request.raw);
-      if (usedUp) {
-        const { http: _, ...extensions } = usedUp.extensions;
-        void reply.code(429).header('retry-after', retryAfterOf([usedUp]));
-        return reply.send({ errors: [{ ...usedUp.toJSON(), extensions }] });
-      }
       const address = services.origins.addressOf(request.raw);
       const checked = refusal
         ? [refusal]
@@ -212,23 +216,23 @@ export async function serveHttp(
         method,
         body: Array.isArray(asked) ? asked.map((one) => asking(one, found)) : asking(asked, found),
         headers: new HeaderMap([['accept', json], ...(type === undefined ? [] : [['content-type', type] as const])]),
-        search: searchOf(request.query as Record<string, string | string[]>),
+        search: method === 'GET' ? searchOf(request.query as Record<string, string | string[]>) : '',
       };
       const invalid = method === 'GET' ? invalidIn(request.query, found) : null;
       if (invalid) {
         httpGraphQLRequest.search = searchOf({ ...(request.query as object), ...NOTHING, operationName: '' });
         refusedOperations.set(httpGraphQLRequest, invalid);
       }
+      let done: (() => void) | null = null;
       const answering = apollo.executeHTTPGraphQLRequest({
         httpGraphQLRequest,
         context: async () =>
-          Object.assign(await contextOf(request, reply), {
+          Object.assign(await contextOf(request, reply, (end) => (done = end)), {
             valuesTogether: together && !(together instanceof GraphQLError) ? together.values : undefined,
           }),
       });
       const answer = await answering.finally(() => {
         letGo();
-        const done = placesOf.get(request);
         if (!done) return;
         // Until the answer is taken; who has gone will not go again.
         if (reply.raw.destroyed) done();
@@ -239,7 +243,7 @@ export async function serveHttp(
       if (answer.body.kind !== 'complete')
         throw new Error('Apollo Server answers in parts only where there is @defer, and here there is none.');
 
-      unsent.add(reply.raw, answer.body.string.length);
+      sent(answer.body.string.length);
 
       return reply.code(answer.status ?? 200).send(answer.body.string);
     },
@@ -343,24 +347,26 @@ function withDocument(documents: TrustedDocuments, asked: unknown, client: strin
   return nothing;
 }
 
-const refusedDocuments: ApolloServerPlugin<Context> = {
-  async requestDidStart() {
-    return {
-      async didResolveOperation({ request }) {
-        const refusal = refusalOf(request);
-        const [first] = refusal?.errors ?? [];
-        if (!refusal || !first) return;
-        const { message, nodes, source, positions, extensions } = first;
-        const http = { status: refusal.status };
-        throw new GraphQLError(message, { nodes, source, positions, extensions: { ...extensions, http } });
-      },
-      async willSendResponse({ request, response: { body } }) {
-        const refusal = refusalOf(request);
-        // Only one can be thrown. What else is wrong with the request is told alone.
-        if (!refusal || body.kind !== 'single' || body.singleResult.errors?.[0]?.message !== refusal.errors[0]!.message) return;
-        body.singleResult.errors = refusal.errors.map((error) => presentable(error.toJSON(), error));
-      },
-    };
+/** What we have to say of an operation, in order: one that throws ends it. */
+interface Step {
+  didResolveOperation?(request: GraphQLRequestContextDidResolveOperation<Context>): void | Promise<void>;
+  willSendResponse?(request: GraphQLRequestContextWillSendResponse<Context>): void;
+}
+
+const refusedDocuments: Step = {
+  didResolveOperation({ request }) {
+    const refusal = refusalOf(request);
+    const [first] = refusal?.errors ?? [];
+    if (!refusal || !first) return;
+    const { message, nodes, source, positions, extensions } = first;
+    const http = { status: refusal.status };
+    throw new GraphQLError(message, { nodes, source, positions, extensions: { ...extensions, http } });
+  },
+  willSendResponse({ request, response: { body } }) {
+    const refusal = refusalOf(request);
+    // Only one can be thrown. What else is wrong with the request is told alone.
+    if (!refusal || body.kind !== 'single' || body.singleResult.errors?.[0]?.message !== refusal.errors[0]!.message) return;
+    body.singleResult.errors = refusal.errors.map((error) => presentable(error.toJSON(), error));
   },
 };
 
@@ -396,26 +402,20 @@ function cookiesOn(origins: Origins, request: FastifyRequest, reply: FastifyRepl
 }
 
 /** The newest token goes out with every response, in the three ways in which it can come back. */
-const consistencyOfEveryResponse: ApolloServerPlugin<Context> = {
-  async requestDidStart({ contextValue: mine }) {
-    mine.onItsOwn();
-
-    return {
-      async willSendResponse({ response, contextValue }) {
-        if (response.body.kind !== 'single' || !contextValue.consistency) return;
-        const { authentication, cost } = contextValue;
-        const consistency = contextValue.consistency.report();
-        const extensions = {
-          ...response.body.singleResult.extensions,
-          consistency,
-          ...(authentication ? { authentication } : {}),
-          ...(cost ? { cost } : {}),
-        };
-        response.body.singleResult.extensions = extensions;
-        response.http.headers.set(CONSISTENCY_HEADER, contextValue.consistency.header());
-        contextValue.transport?.setConsistency(contextValue.consistency.cookie());
-      },
+const consistencyOfEveryResponse: Step = {
+  willSendResponse({ response, contextValue }) {
+    if (response.body.kind !== 'single' || !contextValue.consistency) return;
+    const { authentication, cost } = contextValue;
+    const consistency = contextValue.consistency.report();
+    const extensions = {
+      ...response.body.singleResult.extensions,
+      consistency,
+      ...(authentication ? { authentication } : {}),
+      ...(cost ? { cost } : {}),
     };
+    response.body.singleResult.extensions = extensions;
+    response.http.headers.set(CONSISTENCY_HEADER, contextValue.consistency.header());
+    contextValue.transport?.setConsistency(contextValue.consistency.cookie());
   },
 };
 
@@ -431,101 +431,98 @@ const CODES_OF_DOCUMENTS: ReadonlySet<string> = new Set([
  * request with a faulty document gets 200 there. Who knows `application/graphql-response+json` too, in whatever order, gets
  * 400 with that.
  */
-const statusForPlainJson: ApolloServerPlugin<Context> = {
-  async requestDidStart() {
-    return {
-      async willSendResponse({ response, errors, contextValue: { transport } }) {
-        const { named } = acceptedBy(transport?.accept);
-        const code = errors?.[0]?.extensions.code;
-        const isDocuments = typeof code === 'string' && CODES_OF_DOCUMENTS.has(code);
-        if (response.http.status !== 400 || !isDocuments) return;
-        if (named.includes(GRAPHQL_RESPONSE)) response.http.headers.set('content-type', `${GRAPHQL_RESPONSE}; charset=utf-8`);
-        else response.http.status = 200;
-      },
-    };
+const statusForPlainJson: Step = {
+  willSendResponse({ response, errors, contextValue: { transport } }) {
+    const { named } = acceptedBy(transport?.accept);
+    const code = errors?.[0]?.extensions.code;
+    const isDocuments = typeof code === 'string' && CODES_OF_DOCUMENTS.has(code);
+    if (response.http.status !== 400 || !isDocuments) return;
+    if (named.includes(GRAPHQL_RESPONSE)) response.http.headers.set('content-type', `${GRAPHQL_RESPONSE}; charset=utf-8`);
+    else response.http.status = 200;
   },
 };
 
 /** An access token that is no good is 401 where it leaves nothing to answer. In a batch the others have their answers. */
-const statusForNoAccess: ApolloServerPlugin<Context> = {
-  async requestDidStart() {
-    return {
-      async willSendResponse({ response, contextValue: { authentication, transport } }) {
-        if (response.body.kind !== 'single' || !authentication || transport?.isBatch) return;
-        if (!isRefusedWhole(response.body.singleResult)) return;
-        delete response.body.singleResult.data;
-        response.http.status = 401;
-        response.http.headers.set('www-authenticate', NO_ACCESS);
-      },
-    };
+const statusForNoAccess: Step = {
+  willSendResponse({ response, contextValue: { authentication, transport } }) {
+    if (response.body.kind !== 'single' || !authentication || transport?.isBatch) return;
+    if (!isRefusedWhole(response.body.singleResult)) return;
+    delete response.body.singleResult.data;
+    response.http.status = 401;
+    response.http.headers.set('www-authenticate', NO_ACCESS);
   },
 };
 
 /** A response is one answer. */
-const noSubscriptions: ApolloServerPlugin<Context> = {
-  async requestDidStart() {
-    return {
-      async didResolveOperation({ operation }) {
-        if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return;
-        const extensions = { code: 'BAD_REQUEST', http: { status: 400 } };
-        throw new GraphQLError('Subscriptions need a websocket at the same path, or `Accept: text/event-stream`.', { extensions });
-      },
-    };
+const noSubscriptions: Step = {
+  didResolveOperation({ operation }) {
+    if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return;
+    const extensions = { code: 'BAD_REQUEST', http: { status: 400 } };
+    throw new GraphQLError('Subscriptions need a websocket at the same path, or `Accept: text/event-stream`.', { extensions });
   },
 };
 
-const boundedWork = (schema: GraphQLSchema): ApolloServerPlugin<Context> => ({
-  async requestDidStart() {
-    return {
-      async didResolveOperation({ document, request }) {
-        const cost = costOf(schema, document, request.operationName, request.variables ?? {});
-        if (cost instanceof GraphQLError) throw cost;
-      },
-    };
+const boundedWork = (schema: GraphQLSchema): Step => ({
+  didResolveOperation({ document, request }) {
+    const cost = costOf(schema, document, request.operationName, request.variables ?? {});
+    if (cost instanceof GraphQLError) throw cost;
   },
 });
 
 /** Counts what is executed, and what is not for what is wrong with it. What is left is told with every answer. */
-const admittedWork = (schema: GraphQLSchema): ApolloServerPlugin<Context> => ({
-  async requestDidStart() {
-    return {
-      async didResolveOperation({ document, request, contextValue }) {
-        const { operationName, variables } = request;
-        if (!refusalOf(request)) await admit(schema, contextValue, { document, operationName, variables });
-      },
-      async willSendResponse({ request, response, document, contextValue }) {
-        const { services, address, transport, cost } = contextValue;
-        if (response.body.kind !== 'single' || !services.rates.areFor(address)) return;
-        if (!cost) services.rates.chargeForDocument(contextValue, refusalOf(request)?.characters ?? request.query?.length ?? 0);
-        else for (const [name, value] of rateLimitHeaders(cost)) response.http.headers.set(name, value);
-        const { singleResult } = response.body;
-        const retryAfter = retryAfterOf(singleResult.errors);
-        if (retryAfter === null) return;
-        response.http.headers.set('retry-after', retryAfter);
-        // In a batch the others have their answers, and of several mutations those before may be done.
-        const isNothingDone =
-          singleResult.errors!.every(({ path }) => path === undefined) ||
-          rootFields(document!, request.operationName, request.variables).length === 1;
-        const isRefused = !transport?.isBatch && isNothingDone && isRefusedWhole(singleResult, 'RATE_LIMITED');
-        response.http.status = isRefused ? 429 : undefined;
-        if (isRefused) delete singleResult.data;
-      },
-    };
+const admittedWork = (schema: GraphQLSchema): Step => ({
+  didResolveOperation({ document, request, contextValue }) {
+    const { operationName, variables } = request;
+
+    return admit(schema, contextValue, { document, operationName, variables });
+  },
+  willSendResponse({ request, response, document, contextValue }) {
+    const { services, address, transport, cost } = contextValue;
+    if (response.body.kind !== 'single' || !services.rates.areFor(address)) return;
+    if (!cost) services.rates.chargeForDocument(contextValue, refusalOf(request)?.characters ?? request.query?.length ?? 0);
+    else for (const [name, value] of rateLimitHeaders(cost)) response.http.headers.set(name, value);
+    const { singleResult } = response.body;
+    const retryAfter = retryAfterOf(singleResult.errors);
+    if (retryAfter === null) return;
+    response.http.headers.set('retry-after', retryAfter);
+    // In a batch the others have their answers, and of several mutations those before may be done.
+    const isNothingDone =
+      singleResult.errors!.every(({ path }) => path === undefined) ||
+      rootFields(document!, request.operationName, request.variables).length === 1;
+    const isRefused = !transport?.isBatch && isNothingDone && isRefusedWhole(singleResult, 'RATE_LIMITED');
+    response.http.status = isRefused ? 429 : undefined;
+    if (isRefused) delete singleResult.data;
   },
 });
 
-const loggedBugs = (log: Logger): ApolloServerPlugin<Context> => ({
-  async contextCreationDidFail({ error }) {
-    logBugs([error], log);
-  },
-  async requestDidStart() {
-    return {
-      async didEncounterErrors({ errors, contextValue }) {
-        logBugs(errors, log, contextValue.correlationId);
-      },
-    };
-  },
-});
+/** One of Apollo's plugins for all steps: each plugin costs a request several turns of the queue of promises. */
+function inOne(log: Logger, steps: readonly Step[]): ApolloServerPlugin<Context> {
+  const listener: GraphQLRequestListener<Context> = {
+    async didResolveOperation(request) {
+      for (const { didResolveOperation } of steps) {
+        const waiting = didResolveOperation?.(request);
+        if (waiting) await waiting;
+      }
+    },
+    async willSendResponse(request) {
+      for (const step of steps) step.willSendResponse?.(request);
+    },
+    async didEncounterErrors({ errors, contextValue }) {
+      logBugs(errors, log, contextValue.correlationId);
+    },
+  };
+
+  return {
+    async contextCreationDidFail({ error }) {
+      logBugs([error], log);
+    },
+    async requestDidStart({ contextValue }) {
+      contextValue.onItsOwn();
+
+      return listener;
+    },
+  };
+}
 
 /** What was not meant to be thrown; null for what was meant to be said. */
 function bugIn(error: unknown): unknown {

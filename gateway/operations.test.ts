@@ -151,3 +151,25 @@ describe('documents that were checked', () => {
     expect(all.withHash(hash)).toBeUndefined();
   });
 });
+
+describe('the kind of an operation', () => {
+  it.each([
+    ['query', '{ viewer { id } }', null],
+    ['mutation', 'mutation { logOut { status } }', null],
+    ['subscription', 'query A { viewer { id } } subscription B { timeline { cursor } }', 'B'],
+    [null, 'mutation {', null],
+    [null, 'mutation A { __typename } subscription B { __typename }', null],
+    [null, 7, null],
+  ])('is %j: %s', async (kind, query, operationName) => {
+    expect(await operations.kindOf(query, operationName, AT_HOME)).toBe(kind);
+  });
+
+  it('of a document that is not known is looked for when it is its turn', async () => {
+    const others = ['one', 'two', 'three'].map((name) => `query ${name} { viewer { id } }`);
+    const order: string[] = [];
+    const checks = others.map((query) => operations.inTurn([query], AT_HOME.network, () => void order.push('another')));
+    const kind = operations.kindOf('mutation Unknown { logOut { status } }', null, AT_HOME).then(() => order.push('the kind'));
+    await Promise.all([...checks, kind]);
+    expect(order).toEqual(['another', 'another', 'another', 'the kind']);
+  });
+});

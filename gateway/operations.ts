@@ -24,7 +24,7 @@ import { bytesOf, faultInText, PARSE_OPTIONS, shapeOf, VALIDATION_OPTIONS } from
 import { cutMessage, fault } from './errors.js';
 import { noIntrospection, withoutSuggestions } from './introspection.js';
 import { HeavyWork } from './heavy-work.js';
-import type { ClientAddress } from './origins.js';
+import { siteOf, type ClientAddress } from './origins.js';
 import { variablesOf } from './variables.js';
 
 /** Memory of valid documents that are kept parsed: many clients ask the same. Of those that are asked for from one address alone. */
@@ -69,7 +69,7 @@ export class Operations {
   private readonly trusted = new Set<string>();
   /** By hash, what is being executed, and by how many requests. */
   private readonly held = new Map<string, { document: DocumentNode; count: number }>();
-  private readonly checks = new HeavyWork(MAX_UNCHECKED);
+  private readonly checks = new HeavyWork(MAX_UNCHECKED, (network, ms) => this.onBusy(network, ms));
   /** The texts that wait for their turn to be checked. */
   private readonly checking = new Map<string, Promise<void>>();
 
@@ -77,6 +77,9 @@ export class Operations {
 
   /** Called when a valid document was not known, and had to be checked. */
   onNew: (address: ClientAddress, characters: number) => void = () => undefined;
+
+  /** Called when documents of a client at this address have kept the process busy, beside its turns. */
+  onBusy: (network: string, ms: number) => void = () => undefined;
 
   /** @param introspection whether operations may ask for the schema, and errors may suggest what is in it */
   constructor(
@@ -99,11 +102,11 @@ export class Operations {
   /** Valid documents stay until the request is over, whatever else is asked for meanwhile. @returns what to call then */
   hold(documents: CheckedDocuments): () => void {
     const hashes: string[] = [];
-    for (const { document, ...checked } of documents.values()) {
-      if (checked.errors !== null || !document) continue;
-      const held = this.held.get(checked.hash) ?? { document, count: 0 };
-      held.count += 1;
-      this.held.set(checked.hash, held);
+    for (const checked of documents.values()) {
+      if (checked.errors !== null) continue;
+      const held = this.held.get(checked.hash);
+      if (held) held.count += 1;
+      else this.held.set(checked.hash, { document: checked.document, count: 1 });
       hashes.push(checked.hash);
     }
 
@@ -202,15 +205,21 @@ export class Operations {
     return this.read(query, null).errors ?? [];
   }
 
-  /** Query, mutation or subscription, as far as it can be told without checking more; null if it cannot. */
-  kindOf(query: unknown, operationName: unknown): OperationTypeNode | null {
+  /**
+   * Query, mutation or subscription, as far as it can be told without checking more; null if it cannot. A document that is not known is parsed
+   * when it is its turn. @throws OVERLOADED
+   */
+  async kindOf(query: unknown, operationName: unknown, { network }: ClientAddress): Promise<OperationTypeNode | null> {
     if (typeof query !== 'string') return null;
     // GraphQL has no other way to write the two words, and most queries have neither of them.
     if (!/mutation|subscription/.test(query)) return OperationTypeNode.QUERY;
-    const document = (this.shared.peek(query) ?? this.fresh.peek(query))?.document ?? (faultInText(query) ? null : parsed(query));
-    if (document === null || document instanceof GraphQLError) return null;
 
-    return getOperationAST(document, typeof operationName === 'string' ? nameOf(operationName) : null)?.operation ?? null;
+    return this.inTurn([query], network, () => {
+      const document = (this.shared.peek(query) ?? this.fresh.peek(query))?.document ?? (faultInText(query) ? null : parsed(query));
+      if (document === null || document instanceof GraphQLError) return null;
+
+      return getOperationAST(document, typeof operationName === 'string' ? nameOf(operationName) : null)?.operation ?? null;
+    });
   }
 
   private known(query: string, network: string | null): Known | undefined {
@@ -230,7 +239,7 @@ export class Operations {
 
   /** @param address null for who runs the gateway */
   private read(query: string, address: ClientAddress | null): Checked {
-    const network = address?.network ?? '';
+    const network = address ? siteOf(address.network) : '';
     const known = this.known(query, network);
     if (known) return { document: known.document, hash: known.hash, errors: null, tokens: known.document.tokenCount ?? 0 };
     const tooLong = faultInText(query);

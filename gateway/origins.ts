@@ -49,6 +49,9 @@ export class Origins {
   private readonly trustsAll: boolean;
   private readonly explained = new Set<string>();
 
+  /** Each is asked for several times. */
+  private readonly addresses = new WeakMap<IncomingRequest, ClientAddress>();
+
   constructor(
     { PUBLIC_ORIGINS, ALLOWED_ORIGINS, TRUST_PROXY }: OriginSettings,
     private readonly log: Logger,
@@ -107,7 +110,14 @@ export class Origins {
    * Whose request it is, as an address. Behind a trusted proxy it is the one that the proxy was spoken to from. With `TRUST_PROXY=true` nobody tells
    * proxies and clients apart, so the last one in the list counts, which no client can write.
    */
-  addressOf({ headers, socket }: IncomingRequest): ClientAddress {
+  addressOf(request: IncomingRequest): ClientAddress {
+    let address = this.addresses.get(request);
+    if (!address) this.addresses.set(request, (address = this.findAddress(request)));
+
+    return address;
+  }
+
+  private findAddress({ headers, socket }: IncomingRequest): ClientAddress {
     const { remoteAddress = '' } = socket;
     if (!this.trusts(remoteAddress)) return clientAddress(remoteAddress);
     const named = listIn(headers['x-forwarded-for']);

@@ -10,7 +10,7 @@ import { fault } from './errors.js';
 import type { FoundById, Loaded } from './loaders.js';
 import { selectedAt, selectedFields, selectionsOf } from './selection.js';
 
-const MOST_ON_A_PAGE = 100;
+const MAX_ON_A_PAGE = 100;
 
 @ArgsType()
 export class PageArgs {
@@ -71,7 +71,7 @@ export function pageRequest(args: PageArgs): PageRequest {
 /** As `pageRequest`, of a list whose cursors are something else. */
 export function pageRequestOf<Cursor>({ first, after }: PageArgs, cursor: z.ZodType<Cursor>): { first: number; after: Cursor | null } {
   const size = first ?? 20;
-  if (size < 1 || size > MOST_ON_A_PAGE) throw fault('BAD_USER_INPUT', `\`first\` is from 1 to ${MOST_ON_A_PAGE}.`, { argument: 'first' });
+  if (size < 1 || size > MAX_ON_A_PAGE) throw fault('BAD_USER_INPUT', `\`first\` is from 1 to ${MAX_ON_A_PAGE}.`, { argument: 'first' });
   if (after === null || after === undefined) return { first: size, after: null };
   try {
     return { first: size, after: decode(after, cursor, 'cursor of this list') };
@@ -121,7 +121,7 @@ export interface ReadList<List> {
 }
 
 /** Rows that are deleted between a list and its rows, time after time, for so long: then it is the caller's to try again. */
-const MOST_TRIES = 5;
+const MAX_TRIES = 5;
 
 /**
  * Reads a list and what its items stand for, so that the two belong together.
@@ -155,7 +155,7 @@ export async function readExactly<List, Item, Row>(
   find: ((ids: string[], floor: number) => Promise<FoundById<Row>>) | null,
 ): Promise<ReadList<List> & { rows: Loaded<Row>[] | null }> {
   let floor = 0;
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
     const list = await read(floor);
     const stands = (rows: Loaded<Row>[] | null) => {
       consistency.saw(list.applied, 0, true);
@@ -175,7 +175,7 @@ export async function readExactly<List, Item, Row>(
     if (gone.length === 0) return stands(found as Loaded<Row>[]);
     const ghost = found.findIndex(({ row, applied }) => row === null && applied <= list.applied);
     // An epoch that ends between the two reads looks like that for a moment; what stays so is a bug.
-    if (ghost !== -1 && tries === MOST_TRIES - 1) {
+    if (ghost !== -1 && tries === MAX_TRIES - 1) {
       throw new Error(`a list has an item without a row, both as of position ${list.applied}: ${JSON.stringify(items[ghost])}`);
     }
     floor = Math.max(...gone.map(({ applied }) => applied));

@@ -22,7 +22,7 @@ const MAX_UNHEARD_MS = 10_000;
 /** Progress of each shard is told once a second, and after each batch. */
 const SILENT_MS = 1_500;
 /** Commits remembered, to tell how long ago the first was that a read has not seen. */
-const MOST_COMMITS = 1_024;
+const MAX_COMMITS = 1_024;
 
 export class Progress {
   private readonly applied = new Map<string, number>();
@@ -69,7 +69,7 @@ export class Progress {
         this.heardAt = performance.now();
         if (!(position > (this.commits.at(-1)?.position ?? 0))) return;
         this.commits.push({ position, at: Date.now() });
-        if (this.commits.length > MOST_COMMITS) this.commits.shift();
+        if (this.commits.length > MAX_COMMITS) this.commits.shift();
       },
     });
   }

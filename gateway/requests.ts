@@ -10,10 +10,11 @@ import { GraphQLError, OperationTypeNode } from 'graphql';
 import type { Logger } from '../shared/log.js';
 import { acceptedBy, EVENT_STREAM, JSON_TYPE } from './accept.js';
 import type { Services } from './context.js';
-import { A_BUG, overloaded } from './errors.js';
-import { isTooDeep, TOO_DEEP, TOO_DEEP_CODE, tooManyFields } from './json.js';
+import { A_BUG, overloaded, retryAfterOf } from './errors.js';
+import { faultIn } from './json.js';
 import type { Operations } from './operations.js';
 import { isHost, type Origins } from './origins.js';
+import { refusalOfNobody } from './transport.js';
 import type { Asked, TrustedDocuments } from './trusted-documents.js';
 import { askerAt, type Asker, type Work } from './work.js';
 
@@ -40,7 +41,7 @@ interface Refusal {
 
 /** The hooks of a route for operations. */
 export function gate({
-  services: { work, origins },
+  services,
   operations,
   documents,
 }: {
@@ -48,6 +49,8 @@ export function gate({
   operations: Operations;
   documents: TrustedDocuments;
 }): RouteShorthandOptions {
+  const { work, origins } = services;
+
   /** What an operation is decides in which line it waits, not what its client takes besides: some name event streams in all that they send. */
   const takeTurn = (isSubscription: boolean, request: FastifyRequest, reply: FastifyReply, done: () => void) => {
     const asker = askerOf(origins, request);
@@ -55,7 +58,12 @@ export function gate({
       // Who asked may have gone while it waited.
       if (reply.raw.destroyed) return work.ended(asker);
       reply.raw.once('close', () => work.ended(asker));
-      done();
+      // Others do not wait for a body that may never come; a body that came after its turn waits for another.
+      if (!request.raw.complete) work.ended(asker);
+      // Subscriptions are refused by their own answer.
+      const usedUp = isSubscription ? null : refusalOfNobody(services, request.raw);
+      if (usedUp) refuseForRates(usedUp, reply);
+      else done();
     };
     turnOf(work, asker, isSubscription)
       .then(begin)
@@ -71,17 +79,19 @@ export function gate({
       const refusal = refusalOfHeaders(request);
       if (refusal) return void refuseFor(refusal, reply);
       // What may be a subscription is short, and read before it is known in which line it waits.
-      if (request.method !== 'GET' && mayBeSubscription(request)) done();
-      else takeTurn(request.method === 'GET' && mayBeSubscription(request) && isOfSubscription(request.query), request, reply, done);
+      if (mayBeSubscription(request)) {
+        if (request.method === 'GET') takeTurn(isOfSubscription(request.query), request, reply, done);
+        else done();
+        return;
+      }
+      takeTurn(false, request, reply, done);
     },
     preHandler(request, reply, done) {
       if (request.method === 'GET') {
         if (isForPeople(request)) return done();
         resolveInUrl(documents, request);
-        const refusal = refusalOfGet(request);
-        if (refusal) refuseFor(refusal, reply);
-        else done();
-        return;
+        const goOn = (refusal: Refusal | null) => (refusal ? refuseFor(refusal, reply) : done());
+        return void refusalOfGet(request).then(goOn, (error: unknown) => void reply.send(error));
       }
       const go = () => {
         resolveInBody(documents, request);
@@ -92,8 +102,8 @@ export function gate({
     },
   };
 
-  function refusalOfGet(request: FastifyRequest): Refusal | null {
-    if (kindOf(operations, request) === OperationTypeNode.MUTATION)
+  async function refusalOfGet(request: FastifyRequest): Promise<Refusal | null> {
+    if ((await kindOf(operations, origins, request)) === OperationTypeNode.MUTATION)
       return { status: 405, message: 'A mutation is sent with POST.', headers: { allow: 'POST' } };
     // An event stream first says what is wrong with its document, for which nothing is executed.
     const isLeftToStream = request.routeOptions.url === STREAM_PATH;
@@ -115,6 +125,15 @@ async function turnOf(work: Work, asker: Asker, isSubscription = false): Promise
 
 function refuseFor({ status, message, headers = {} }: Refusal, reply: FastifyReply): void {
   void reply.code(status).headers(headers).send(errorBody('BAD_REQUEST', message));
+}
+
+/** Whoever has used up what they may. */
+function refuseForRates(refusal: GraphQLError, reply: FastifyReply): void {
+  const { http: _, ...extensions } = refusal.extensions;
+  void reply
+    .code(429)
+    .header('retry-after', retryAfterOf([refusal]))
+    .send({ errors: [{ ...refusal.toJSON(), extensions }] });
 }
 
 const askerOf = (origins: Origins, { raw }: FastifyRequest) => askerAt(origins.addressOf(raw), raw.socket);
@@ -162,7 +181,7 @@ function resolveInBody(documents: TrustedDocuments, request: FastifyRequest): vo
 }
 
 function parsed(json: string): unknown {
-  if (isTooDeep(json)) return undefined;
+  if (faultIn(json)) return undefined;
   try {
     return JSON.parse(json) as unknown;
   } catch {
@@ -170,11 +189,15 @@ function parsed(json: string): unknown {
   }
 }
 
-/** The kind of operation that is asked for; null if that cannot be told, or if there are several. */
-export function kindOf(operations: Operations, { method, query, body }: FastifyRequest): OperationTypeNode | null {
+/** The kind of operation that is asked for; null if that cannot be told, or if there are several. @throws OVERLOADED */
+export async function kindOf(
+  operations: Operations,
+  origins: Origins,
+  { method, query, body, raw }: FastifyRequest,
+): Promise<OperationTypeNode | null> {
   const asked = ((method === 'GET' ? query : body) ?? {}) as { query?: unknown; operationName?: unknown };
 
-  return operations.kindOf(asked.query, asked.operationName);
+  return operations.kindOf(asked.query, asked.operationName, origins.addressOf(raw));
 }
 
 /** Somebody has typed the path into a browser: they get the IDE. */
@@ -225,16 +248,19 @@ export function readJsonOnly(app: FastifyInstance, { work, origins }: Services):
     const refuse = (message: string, code?: string) => done(Object.assign(new Error(message), { statusCode: 400, code }));
     if (!isUtf8(body)) return refuse('The body is not UTF-8.');
     const text = body.toString();
-    if (isTooDeep(text)) return refuse(TOO_DEEP, TOO_DEEP_CODE);
-    const tooMany = tooManyFields(text);
-    if (tooMany) return refuse(tooMany);
+    const fault = faultIn(text);
+    if (fault) return refuse(fault.message, fault.code);
     void parse(request, text, done);
   };
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
-    const asker = askerOf(origins, request);
-    if (body.length <= MAX_BYTES_READ_BEFORE || work.isTurnOf(asker)) read(request, body, done);
-    else turnOf(work, asker).then(() => read(request, body, done), done);
+    if (body.length <= MAX_BYTES_READ_BEFORE) return read(request, body, done);
+    work
+      .turnOfLarge(origins.addressOf(request.raw), () => turnOf(work, askerOf(origins, request)))
+      .then((end) => {
+        read(request, body, done);
+        end();
+      }, done);
   });
 }
 
@@ -265,6 +291,6 @@ export const notExecuted = (log: Logger) => (error: FastifyError | GraphQLError,
   if (error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET') return void reply.code(400).send();
   const status = error.statusCode ?? 500;
   if (status >= 500) log.error({ err: error }, 'a bug before a request was executed');
-  const code = error.code === TOO_DEEP_CODE ? TOO_DEEP_CODE : 'BAD_REQUEST';
+  const code = error.code === 'BAD_USER_INPUT' ? error.code : 'BAD_REQUEST';
   void reply.code(status).send(status >= 500 ? errorBody('INTERNAL_SERVER_ERROR', A_BUG) : errorBody(code, error.message));
 };

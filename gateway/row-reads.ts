@@ -7,7 +7,7 @@ import type { Rows, RowsRequest } from '../read-side/rows.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 
 /** Read for several operations together, at the most: Redis does nothing else meanwhile. What one asks for is not cut. */
-const MOST_ROWS = 500;
+const MAX_ROWS = 500;
 
 export type ReadRows<Row, Count extends string> = (
   redis: Redis,
@@ -41,7 +41,7 @@ export class RowReads<Row, Count extends string> {
   ): Promise<Snapshot<Rows<Row>>> {
     const name = `${space.epoch} ${shardName(shard)} ${[...counts].join()}`;
     let forming = this.forming.get(name);
-    if (!forming || forming.ids.size + ids.length > MOST_ROWS) {
+    if (!forming || forming.ids.size + ids.length > MAX_ROWS) {
       forming = this.begin(name, (asked) => this.readRows(redis, space, shard, { ...asked, counts }));
     }
     for (const id of ids) forming.ids.add(id);

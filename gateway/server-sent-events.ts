@@ -20,7 +20,7 @@ import type { Places } from './crowd.js';
 import { fault, isRefusedWhole, NO_ACCESS, retryAfterOf } from './errors.js';
 import type { Executor } from './executor.js';
 import type { LargeRequests } from './large-requests.js';
-import { isTooDeep, TOO_DEEP, TOO_DEEP_CODE } from './json.js';
+import { faultIn } from './json.js';
 import { nameOf, type OperationRequest, type Operations } from './operations.js';
 import { rateLimitHeaders } from './rates.js';
 import { errorBody, FORGEABLE, gate, notExecuted, refusalOfDocument, refuseOtherMethods, STREAM_PATH } from './requests.js';
@@ -28,7 +28,6 @@ import { answer, newer, present, type Answer, type Subscriptions } from './subsc
 import { cookiesOf, createContext, parametersOf, refusalOfNobody } from './transport.js';
 import type { TrustedDocuments } from './trusted-documents.js';
 import { askerAt } from './work.js';
-import type { Unread } from './unread.js';
 
 /** A proxy gives up a response that is silent for long. */
 const HEARTBEAT_MS = 12_000;
@@ -75,7 +74,6 @@ export function serveEventStreams(
     operations,
     documents,
     subscriptions,
-    unread,
     places,
     large,
   }: {
@@ -84,7 +82,6 @@ export function serveEventStreams(
     operations: Operations;
     documents: TrustedDocuments;
     subscriptions: Subscriptions;
-    unread: Unread;
     places: Places;
     large: LargeRequests;
   },
@@ -94,8 +91,8 @@ export function serveEventStreams(
 
   const stream = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { variables: json } = request.query as { variables?: unknown };
-    if (request.method === 'GET' && typeof json === 'string' && isTooDeep(json))
-      return reply.code(400).send(errorBody(TOO_DEEP_CODE, TOO_DEEP));
+    const jsonFault = request.method === 'GET' && typeof json === 'string' ? faultIn(json) : null;
+    if (jsonFault) return reply.code(400).send(errorBody(jsonFault.code, jsonFault.message));
     const refusal = refusalOfDocument(request);
     if (refusal) {
       const address = services.origins.addressOf(request.raw);
@@ -134,15 +131,8 @@ export function serveEventStreams(
     const body = Readable.from(events, { objectMode: false, highWaterMark: 1 });
     end = () => void body.destroy();
     open.add(body);
-    const forget = unread.watch({
-      get unreadBytes() {
-        return body.readableLength + reply.raw.writableLength;
-      },
-      cutOff: () => body.destroy(),
-    });
     body.once('close', () => {
       open.delete(body);
-      forget();
       leave();
     });
 

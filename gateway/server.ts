@@ -4,6 +4,7 @@ import fastifyCookie from '@fastify/cookie';
 import fastifyCors from '@fastify/cors';
 import fastify from 'fastify';
 import { ConfigError, type settings } from '../shared/config.js';
+import { lowerPriorityOfHashing } from '../shared/hashing.js';
 import { connectNats, inboxOf } from '../shared/jetstream.js';
 import { pause } from '../shared/follow.js';
 import type { Logger } from '../shared/log.js';
@@ -45,7 +46,6 @@ import { Shares } from '../shared/shares.js';
 import { Subscriptions } from './subscriptions.js';
 import { timelineFeed } from './timelines/timeline-feed.js';
 import { TrustedDocuments } from './trusted-documents.js';
-import { Unread } from './unread.js';
 import { serveWebsocket } from './websocket.js';
 import { MAX_WAITING, Work } from './work.js';
 
@@ -103,6 +103,7 @@ const IDLE_MS = 50;
  */
 export async function startGateway(config: GatewayConfig, log: Logger, tellWaiting?: (waitsFor: string[]) => void): Promise<Service> {
   const { NAMESPACE: namespace, SHARDS: shards, LANES: lanes } = config;
+  await lowerPriorityOfHashing();
   const schema = createSchema();
   const operations = new Operations(schema, config.INTROSPECTION);
   const documents = await TrustedDocuments.read(config.TRUSTED_DOCUMENTS_FOLDER, (text) => operations.faultsOf(text), {
@@ -246,14 +247,16 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     }
   })();
 
-  const unread = new Unread(log);
-  const executor = new Executor(schema);
+  const onBusy = (network: string, ms: number) => services.work.chargeAddress(network, ms);
+  operations.onBusy = onBusy;
+  const executor = new Executor(schema, onBusy);
   const subscriptions = new Subscriptions((args) => executor.executeAsTold(args));
-  const live = { services, executor, operations, documents, subscriptions, unread, places: connections.live, large: new LargeRequests() };
+  const sent = (bytes: number) => connections.sent(bytes);
+  const live = { services, executor, operations, documents, subscriptions, sent, places: connections.live, large: new LargeRequests() };
   const streams = serveEventStreams(app, schema, live);
   const showPage = serveIde(app, config.IDE);
   const options = { introspection: config.INTROSPECTION, batches: config.BATCHES, showPage };
-  const http = await serveHttp(app, schema, { services, executor, operations, documents, streams, large: live.large }, options);
+  const http = await serveHttp(app, schema, { services, executor, operations, documents, streams, large: live.large, sent }, options);
   const websocket = serveWebsocket(app.server, schema, live);
 
   /** Before the first read: afterwards reads go on without the read side, so it is not waited for again. */
@@ -292,7 +295,6 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
       const othersGone = closeDoors();
       await websocket.stop();
       streams.stop();
-      unread.stop();
       // A connection that is busy now would be kept for its next request.
       const idle = setInterval(() => {
         app.server.closeIdleConnections();

@@ -6,7 +6,7 @@ import { UUID } from '../shared/ids.js';
 
 export const SESSION_COOKIE = 'cheeper_session';
 
-const MOST_REMEMBERED = 10_000;
+const MAX_REMEMBERED = 10_000;
 
 export interface IssuedSession {
   accessToken: string;
@@ -25,7 +25,7 @@ export interface Viewer {
 export class Sessions {
   private readonly key;
   /** A signature is verified once: it took a fifth of the time of a small request. */
-  private readonly verified = new LRUCache<string, Viewer>({ max: MOST_REMEMBERED });
+  private readonly verified = new LRUCache<string, Viewer>({ max: MAX_REMEMBERED });
 
   constructor(
     private readonly signingKey: string,

@@ -49,7 +49,7 @@ const VALUES_OF_A_DELIVERY_TURN = 250;
 
 /** One result, as it goes out. */
 export class Answer {
-  private readonly start: string;
+  private begun: string | null = null;
   private written: string | null = null;
 
   constructor(
@@ -59,8 +59,11 @@ export class Answer {
     readonly newest: Token,
     /** Of the operation; null for a frame, which is answered to many. */
     private readonly cost: CostReport | null = null,
-  ) {
-    this.start = `${JSON.stringify(result).slice(0, -1)},"extensions":{"consistency":`;
+  ) {}
+
+  /** Not of an answer that is sent as a payload: whoever sends that writes it as JSON. */
+  private get start(): string {
+    return (this.begun ??= `${JSON.stringify(this.result).slice(0, -1)},"extensions":{"consistency":`);
   }
 
   /** Of its JSON, but for the end. */

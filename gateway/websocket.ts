@@ -26,7 +26,7 @@ import { fault, retryAfterOf, unauthenticated } from './errors.js';
 import type { Executor } from './executor.js';
 import { isShort, type LargeRequests } from './large-requests.js';
 import { logBugs } from './http.js';
-import { isTooDeep, MAX_JSON_LEVELS, tooManyFields } from './json.js';
+import { faultIn } from './json.js';
 import { nameOf, type Operations } from './operations.js';
 import type { ClientAddress, Origins } from './origins.js';
 import type { SocketRate } from './rates.js';
@@ -36,14 +36,13 @@ import { tooManyShapes } from './subscription-shares.js';
 import { answer, newer, present, type Shown, type Subscriptions } from './subscriptions.js';
 import { cookiesIn, cookiesOf, createContext, hasCredentials, parametersOf, type Parameters } from './transport.js';
 import type { TrustedDocuments } from './trusted-documents.js';
-import type { Unread } from './unread.js';
 import { askerAt, type Asker } from './work.js';
 
 /** Operations of one socket at a time, at the most. */
-const MOST_OPERATIONS = 100;
-const MOST_BYTES_IN_A_MESSAGE = 256 * 1024;
+const MAX_OPERATIONS = 100;
+const MAX_BYTES_IN_A_MESSAGE = 256 * 1024;
 /** Who asks for more while so much waits to be read does not read at all. */
-const MOST_BYTES_UNREAD = 8 * 1024 * 1024;
+const MAX_BYTES_UNREAD = 8 * 1024 * 1024;
 /** Of messages that have begun and are not complete, of all sockets together: beyond that, those who have most are cut off, down to a half. */
 const MAX_UNFINISHED_BYTES = 32 * 1024 * 1024;
 /** For a message to come whole. */
@@ -54,7 +53,7 @@ const LOOK_MS = 250;
 const INIT_DEADLINE_MS = 5_000;
 /** A socket that has not answered one ping by the time of the next is dead; one that is slow to read may not have come to it yet. */
 const PING_MS = 12_000;
-const MOST_PINGS_UNREAD = 10;
+const MAX_PINGS_UNREAD = 10;
 /** For a client to answer that we are going away. */
 const CLOSE_DEADLINE_MS = 1_000;
 /** A close frame has room for so much UTF-8 besides its code (RFC 6455, 5.5): `ws` throws when a reason is longer. */
@@ -109,7 +108,7 @@ export function serveWebsocket(
     operations,
     documents,
     subscriptions,
-    unread,
+    sent,
     places,
     large,
   }: {
@@ -118,7 +117,8 @@ export function serveWebsocket(
     operations: Operations;
     documents: TrustedDocuments;
     subscriptions: Subscriptions;
-    unread: Unread;
+    /** Is told of bytes that a client has not read. */
+    sent: (bytes: number) => void;
     places: Places;
     large: LargeRequests;
   },
@@ -154,8 +154,7 @@ export function serveWebsocket(
       return true;
     },
     onSubscribe: async ({ extra: session, connectionParams }, id, payload) => {
-      if (session.underWay.size >= MOST_OPERATIONS)
-        return [fault('OVERLOADED', `At most ${MOST_OPERATIONS} operations run on one socket.`)];
+      if (session.underWay.size >= MAX_OPERATIONS) return [fault('OVERLOADED', `At most ${MAX_OPERATIONS} operations run on one socket.`)];
       const operationName = nameOf(payload.operationName);
       // Before anything is waited for: messages come without waiting for each other.
       session.underWay.set(id, () => undefined);
@@ -243,7 +242,7 @@ export function serveWebsocket(
   const sockets = new WebSocketServer({
     noServer: true,
     handleProtocols: (protocols) => protocols.has(GRAPHQL_TRANSPORT_WS_PROTOCOL) && GRAPHQL_TRANSPORT_WS_PROTOCOL,
-    maxPayload: MOST_BYTES_IN_A_MESSAGE,
+    maxPayload: MAX_BYTES_IN_A_MESSAGE,
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_FRAGMENTS,
     perMessageDeflate: false,
@@ -256,7 +255,7 @@ export function serveWebsocket(
       // Its answers are not read while a long message of it waits.
       if (websocket.isPaused) continue;
       const pings = unanswered.get(websocket) ?? 0;
-      if (pings >= (websocket.bufferedAmount > 0 ? MOST_PINGS_UNREAD : 1)) websocket.terminate();
+      if (pings >= (websocket.bufferedAmount > 0 ? MAX_PINGS_UNREAD : 1)) websocket.terminate();
       unanswered.set(websocket, pings + 1);
       websocket.ping();
     }
@@ -304,13 +303,13 @@ export function serveWebsocket(
         websocket.send(message);
         return undefined;
       }
-      const sent = new Promise<void>((resolve) => websocket.send(message, () => resolve()));
-      unread.added(message.length);
+      const isSent = new Promise<void>((resolve) => websocket.send(message, () => resolve()));
+      sent(message.length);
 
-      return sent;
+      return isSent;
     };
     const cutOffUnread = () => {
-      const isFull = websocket.bufferedAmount > MOST_BYTES_UNREAD;
+      const isFull = websocket.bufferedAmount > MAX_BYTES_UNREAD;
       if (isFull) websocket.terminate();
 
       return isFull;
@@ -353,9 +352,9 @@ export function serveWebsocket(
     const look = (data: Buffer, handle: Handle, letGo?: () => void) => {
       try {
         const message = data.toString();
-        if (isTooDeep(message)) close(CloseCode.BadRequest, `At most ${MAX_JSON_LEVELS} levels are in a message`);
-        else if (tooManyFields(message)) close(CloseCode.BadRequest, 'Too many fields are in a message');
-        else return inTurn.take(message, handle, letGo);
+        const wrong = faultIn(message);
+        if (!wrong) return inTurn.take(message, handle, letGo);
+        close(CloseCode.BadRequest, wrong.message);
       } catch (error) {
         failed(error);
       }
@@ -375,8 +374,9 @@ export function serveWebsocket(
           }
           const letGo = large.take(address, data.byteLength);
           if (!letGo) return close(TRY_AGAIN_LATER, 'Too much waits here');
+          let end: () => void;
           try {
-            await services.work.turnToSubscribe(session.asker);
+            end = await services.work.turnOfLarge(address, () => services.work.turnToSubscribe(session.asker));
           } catch (error) {
             letGo();
             if (error instanceof GraphQLError) return close(TRY_AGAIN_LATER, error.message);
@@ -384,6 +384,7 @@ export function serveWebsocket(
           }
           if (websocket.readyState === websocket.OPEN) look(data, handle, letGo);
           else letGo();
+          end();
         }
       } finally {
         behind = null;
@@ -402,6 +403,7 @@ export function serveWebsocket(
       if (session.rate && !session.rate.takeMessage()) return close(TRY_AGAIN_LATER, 'Too many messages came on this socket');
       if (behind) behind.push(data);
       else if (isShort(data.byteLength)) lookAtShort(data, handle);
+      else if (!inTurn.isBegun) close(CloseCode.BadRequest, 'The first message is not so long');
       else lookInTurn(data, handle).catch(failed);
     };
     const closed = protocol.opened(
@@ -415,19 +417,12 @@ export function serveWebsocket(
       },
       session,
     );
-    const leave = unread.watch({
-      get unreadBytes() {
-        return websocket.bufferedAmount;
-      },
-      cutOff: () => websocket.terminate(),
-    });
     websocket.on('ping', cutOffUnread);
     websocket.on('pong', () => unanswered.delete(websocket));
     websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
     websocket.once('close', (code, reason) => {
       clearTimeout(expiry);
       for (const listener of gone) listener();
-      leave();
       closed(code, reason.toString()).catch(failed);
     });
   };
@@ -512,6 +507,8 @@ function cut(reason: string): string {
  */
 class InTurn {
   private readonly operations = new Map<string, { isCompleted: boolean; letGo: LetGo; next: Received | null }>();
+  /** `connection_init` has come. */
+  isBegun = false;
 
   constructor(
     private readonly websocket: WebSocket,
@@ -540,16 +537,16 @@ class InTurn {
     };
     const message = parsed(text);
     const { type, id, payload } = headOf(message);
-    if (letGo && type !== 'subscribe' && type !== 'connection_init') return refuse('Only operations are so long');
+    if (letGo && type !== 'subscribe') return refuse('Only operations are so long');
     // graphql-ws wants a text.
     if (type === 'subscribe' && isWithoutText(payload)) Object.assign(payload, { query: '' });
     if (id !== undefined && id.length > MAX_ID_CHARACTERS) return refuse(`An operation's id has at most ${MAX_ID_CHARACTERS} characters`);
+    if (type === 'connection_init') this.isBegun = true;
     if (type === 'connection_init' && isParameters(payload)) {
       // Those that mean something here: graphql-ws keeps all that it is given for as long as the socket lives.
       const parameters = parametersOf(payload);
       const isTooLong = Object.values(parameters).some((value) => value!.length > MAX_PARAMETER_CHARACTERS);
       if (isTooLong) return refuse(`A parameter has at most ${MAX_PARAMETER_CHARACTERS} characters`);
-      letGo?.();
       return void this.pass({ type, payload: parameters }, handle);
     }
     if (type === 'ping' && isParameters(payload) && text.length > MAX_ECHOED_CHARACTERS) return void this.pass({ type }, handle);

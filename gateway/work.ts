@@ -12,24 +12,27 @@
  * Subscriptions stand in a line of their own: all of a gateway that has ended come to the others at once, and most clients take a
  * refusal for their end. They begin in turns with the operations, and so do the frames of subscriptions, which are executed like those.
  */
+import { FairQueue } from '../shared/fair-queue.js';
 import { Shares } from '../shared/shares.js';
 import { overloaded } from './errors.js';
-import { FairQueue } from './fair-queue.js';
+import { HeavyWork, type End } from './heavy-work.js';
 import { siteOf, type ClientAddress } from './origins.js';
 
 /** Operations under way in a gateway, at the most, whatever they wait for, with those that wait to begin. */
-export const MOST_OPERATIONS = 2_000;
+export const MAX_OPERATIONS = 2_000;
 /** Of these, those that wait for a projection: a read that finds no place among them does not wait. */
 export const MAX_WAITING = 1_000;
 /** While the next of an address has waited for this long to begin, who else comes from there is refused: it would wait for longer. */
-const MOST_WAIT_MS = 1_000;
+const MAX_WAIT_MS = 1_000;
 /** With fewer who wait it is something else that keeps this process from its work, and refusing would not help. */
 const FEW_WAITING = 100;
 /** Subscriptions that wait to begin, at the most: as many as there may be. */
-const MOST_SUBSCRIPTIONS_WAITING = 20_000;
+const MAX_SUBSCRIPTIONS_WAITING = 20_000;
+/** Large requests, and messages of sockets, that wait to be read. */
+const MAX_LARGE_WAITING = 1_000;
 /** In a round of the process's loop, operations begin for so long, and so many at the most. */
 const BEGIN_MS = 5;
-const MOST_IN_A_ROUND = 64;
+const MAX_IN_A_ROUND = 64;
 /** Of frames, so many values at the most, or one frame: what has been read for a frame is made into an answer later, all of it at once. */
 const MAX_FRAME_VALUES_IN_A_ROUND = 500;
 /** What is charged for each, to their address: so frames wait like operations while one of somebody else is young who has used less. */
@@ -105,8 +108,9 @@ export class Work {
   private looking: NodeJS.Timeout | null = null;
   private readonly heldSince = new Map<string, number>();
   private begun: { asker: Asker; since: number } | null = null;
+  private readonly large = new HeavyWork(MAX_LARGE_WAITING, (network, ms) => this.chargeAddress(network, ms));
 
-  constructor(most = MOST_OPERATIONS) {
+  constructor(most = MAX_OPERATIONS) {
     this.places = new Shares(most);
   }
 
@@ -114,15 +118,25 @@ export class Work {
   turn(asker: Asker): Promise<void> {
     const { operations } = this;
     const next = operations.of(asker[0]).first;
-    if (next && operations.size >= FEW_WAITING && performance.now() - next.since > MOST_WAIT_MS) throw overloaded();
+    if (next && operations.size >= FEW_WAITING && performance.now() - next.since > MAX_WAIT_MS) throw overloaded();
     if (operations.size >= this.places.free) this.makeRoom(operations, asker);
 
     return this.wait(operations, asker);
   }
 
+  /**
+   * As `turn`, of what is long: to parse it, and to say what is wrong with it, takes several milliseconds. They begin one after another, with
+   * pauses. @param turn to wait for besides @returns what to call when it is read
+   */
+  async turnOfLarge({ network }: ClientAddress, turn: () => Promise<void>): Promise<End> {
+    await turn();
+
+    return this.large.turn(network);
+  }
+
   /** As `turn`, of a subscription: it waits for as long as it takes, and is refused only when very many do. @throws OVERLOADED */
   turnToSubscribe(asker: Asker): Promise<void> {
-    if (this.subscriptions.size >= MOST_SUBSCRIPTIONS_WAITING) this.makeRoom(this.subscriptions, asker);
+    if (this.subscriptions.size >= MAX_SUBSCRIPTIONS_WAITING) this.makeRoom(this.subscriptions, asker);
 
     return this.wait(this.subscriptions, asker);
   }
@@ -177,7 +191,7 @@ export class Work {
     this.beginUntil = null;
     this.frameValues = MAX_FRAME_VALUES_IN_A_ROUND;
     // Each in a step of its own: what it does at once is over before it is known whether there is time for another.
-    for (let i = Math.min(waiting, MOST_IN_A_ROUND); i > 0; i--) setImmediate(this.beginNext);
+    for (let i = Math.min(waiting, MAX_IN_A_ROUND); i > 0; i--) setImmediate(this.beginNext);
     setImmediate(this.endRound);
   };
 
@@ -204,7 +218,8 @@ export class Work {
     // Counted from the first, which begins whatever else the round was long with.
     this.beginUntil ??= now + BEGIN_MS;
     const [site, connection] = next.asker;
-    const [ofSite = 0, ofConnection = 0] = this.operations.usedBy(next.asker);
+    const ofSite = this.operations.usedBy(next.asker, 0);
+    const ofConnection = this.operations.usedBy(next.asker, 1);
     this.young.set(connection, { site, since: now, ofSite, ofConnection });
     this.begun = { asker: next.asker, since: now };
     next.begin();
@@ -227,7 +242,8 @@ export class Work {
   private mustWait(asker: Asker, now: number): boolean {
     if (this.young.size === 0 || this.operations.isLevel(asker)) return false;
     const [site, connection] = asker;
-    const [ofSite = 0, ofConnection = 0] = this.operations.usedBy(asker);
+    const ofSite = this.operations.usedBy(asker, 0);
+    const ofConnection = this.operations.usedBy(asker, 1);
     for (const [other, young] of this.young) {
       if (now - young.since > YOUNG_MS) this.young.delete(other);
       else if (other === connection) continue;
@@ -266,10 +282,16 @@ export class Work {
     this.charge(asker, now - since);
   }
 
+  /** As `charge`, when it is not known for which connection. */
+  chargeAddress(network: string, ms: number): void {
+    this.charge([siteOf(network), NO_CONNECTION], ms);
+  }
+
   /** Somebody has kept this process busy. */
   charge(asker: Asker, ms: number): void {
     this.operations.charge(ms, asker);
-    this.subscriptions.charge(ms, asker);
+    // While nobody waits there, all who come are level anyway.
+    if (this.subscriptions.size > 0) this.subscriptions.charge(ms, asker);
   }
 
   /** @returns what to call when they are done @throws OVERLOADED when this address, or this connection, has its share of the places */

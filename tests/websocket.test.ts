@@ -427,7 +427,7 @@ describe('a message that is odd, and no fault of its form', () => {
     const socket = await ready();
     socket.send(message('['.repeat(100_000) + ']'.repeat(100_000)));
 
-    expect(await socket.closed).toEqual({ code: 4400, reason: 'At most 100 levels are in a message' });
+    expect(await socket.closed).toEqual({ code: 4400, reason: 'JSON has at most 100 levels here.' });
   });
 
   it('and what comes behind a message for which the socket is closed is not executed', async () => {

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { CHEEP_LISTS, cheepShard, readCheepVersion, readIsDeleted, readReplies } from '../../read-side/cheeps/query.js';
 import type { ListedPages } from '../../read-side/list.js';
 import type { Space } from '../../read-side/shard.js';
-import { MOST_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
+import { MAX_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
 import { entitiesIn } from '../../shared/entities.js';
 import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
 import { id as idRule } from '../../shared/rules.js';
@@ -172,8 +172,8 @@ export class CheepResolver {
   }
 
   @FieldResolver(() => [Reply], {
-    description: `From the start of the thread to the cheep before this one: the nearest ${MOST_ANCESTORS}, past deleted ones.`,
-    complexity: ({ childComplexity }) => 1 + MOST_ANCESTORS * (1 + childComplexity),
+    description: `From the start of the thread to the cheep before this one: the nearest ${MAX_ANCESTORS}, past deleted ones.`,
+    complexity: ({ childComplexity }) => 1 + MAX_ANCESTORS * (1 + childComplexity),
   })
   async ancestors(
     @Root() { id, inReplyToId, threadId, floor }: Cheep,

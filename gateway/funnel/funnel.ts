@@ -16,7 +16,7 @@ import { fault } from '../errors.js';
 import { DateTime } from '../scalars.js';
 
 /** In one period. Each is read, in steps of a bounded size. */
-const MOST_SIGN_UPS = 100_000;
+const MAX_SIGN_UPS = 100_000;
 /** In objects of an answer, for the bound on an operation: it reads more than it shows. */
 const COMPLEXITY = 2_000;
 
@@ -67,8 +67,8 @@ export class FunnelQueries {
     const parts = funnelShards(reads.space).map((shard) => new Part(context, shard, period));
     await Promise.all(parts.map((part) => part.readMore()));
     const count = parts.reduce((sum, part) => sum + part.count, 0);
-    if (count > MOST_SIGN_UPS) {
-      const what = `${count} signed up in this time, and ${MOST_SIGN_UPS} is the most: ask for a shorter period.`;
+    if (count > MAX_SIGN_UPS) {
+      const what = `${count} signed up in this time, and ${MAX_SIGN_UPS} is the most: ask for a shorter period.`;
       throw fault('BAD_USER_INPUT', what, { argument: 'to' });
     }
     await Promise.all(
