@@ -57,6 +57,18 @@ async function keep(count: number, { number, signal }: Attacker, open: (socket: 
   for (const socket of sockets) socket.destroy();
 }
 
+/** Sends the same again and again, as fast as it is taken. */
+function flood(socket: Socket, text: string | Buffer): void {
+  const send = () => {
+    // Not without end in one step: the other attackers are of this process too.
+    for (let i = 0; i < 8 && socket.writable; i++) if (!socket.write(text)) return;
+    setImmediate(send);
+  };
+  socket.on('drain', send);
+  socket.resume();
+  send();
+}
+
 /** Sends a text, then `more` again and again. */
 function trickle(socket: Socket, text: string | Buffer, more: string | Buffer, everyMs: number): void {
   if (text.length > 0) socket.write(text);
@@ -216,6 +228,44 @@ describe('a reader gets what it had', () => {
         await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
         for (const websocket of sockets) websocket.terminate();
       },
+    ],
+    [
+      'beside 200 who ask for nothing much, and do not wait for the answers',
+      (attacker) =>
+        keep(200 / ATTACKERS, attacker, (socket) => {
+          const requests = ['/healthz', '/readyz', '/nothing/here'].map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+          // As many as one may have asked for, then again when they are answered.
+          const batch = requests.join('').repeat(5);
+          let answers = 0;
+          socket.on('data', (data) => {
+            answers += String(data).split('HTTP/1.1 ').length - 1;
+            if (answers % 15 === 0) socket.write(batch);
+          });
+          socket.write(batch);
+        }),
+    ],
+    [
+      'beside 20 websockets that send control frames without end',
+      (attacker) =>
+        keep(1, attacker, (socket) => {
+          socket.write(
+            'GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+              'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n',
+          );
+          // Pings, empty and masked: 6 bytes each.
+          socket.once('data', () => flood(socket, Buffer.from('898000000000'.repeat(10_000), 'hex')));
+        }),
+    ],
+    [
+      'beside 200 who open a websocket, and close it',
+      (attacker) =>
+        keep(200 / ATTACKERS, attacker, (socket) => {
+          socket.once('data', () => socket.destroy());
+          socket.write(
+            'GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+              'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n',
+          );
+        }),
     ],
   ];
   it.each(attacks)('%s', async (_, attack) => {

@@ -9,13 +9,23 @@ import { WebSocket } from 'ws';
 import { PostCheepReceiptDocument, TimelineDocument } from '../../client/operations.js';
 import { newId } from '../../shared/ids.js';
 import { eventually } from '../system.js';
-import { addressOf, ATTACK_MS, ATTACKERS, expectNoHarm, startVictim, type Attack, type AttackOptions, type Victim } from './harm.js';
+import {
+  addressOf,
+  ATTACK_MS,
+  ATTACKERS,
+  expectNoHarm,
+  startVictim,
+  unlessShared,
+  type Attack,
+  type AttackOptions,
+  type Victim,
+} from './harm.js';
 
 const ALONE_MS = 3_000;
 /** Frames during the attack take so many times as long at the most. */
-const MOST_SLOWER = 3;
+const MAX_SLOWER = 3;
 /** On a machine that attackers, servers and services share, a frame that comes sooner than that is in time. */
-const MACHINE_MS = 300;
+const MACHINE_MS = unlessShared(300, 1_500);
 
 let victim: Victim;
 let subscriber: ChildProcess;
@@ -61,7 +71,7 @@ async function expectHarmless(attack: Attack, options?: AttackOptions): Promise<
   console.info(`frames: ${p90(alone)} ms alone, ${p90(during)} ms during the attack (p90 of ${during.tookMs.length})`);
   expectNoHarm(harm);
   expect([...alone.errors, ...during.errors]).toEqual([]);
-  expect(p90(during)).toBeLessThan(Math.max(MOST_SLOWER * p90(alone), MACHINE_MS));
+  expect(p90(during)).toBeLessThan(Math.max(MAX_SLOWER * p90(alone), MACHINE_MS));
 }
 
 /** A socket that does not look at what it gets. */
@@ -85,9 +95,10 @@ const aborted = (signal: AbortSignal) =>
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
 
-/** As many values as that, under names of their own for each number. */
+/** As many values as that, or a few less, under names of their own for each number. */
 function named(number: number, values: number): string {
-  const aliases = Array.from({ length: values }, (_, i) => `a${number}_${i}: message`).join(' ');
+  const author = 'author { id username cheepsCount followersCount followingCount signedUpAt }';
+  const aliases = Array.from({ length: Math.floor(values / 7) }, (_, i) => `a${number}_${i}: ${author}`).join(' ');
 
   return `subscription ($id: ID, $after: String) { timeline(authorId: $id, after: $after) { ... on CheepAdded { cheep { ${aliases} } } } }`;
 }
@@ -152,7 +163,7 @@ describe('subscriptions that are begun and completed without end', () => {
 
 describe('sockets that are opened with much', () => {
   it('keep little of it', async () => {
-    const params = { much: 'x'.repeat(250_000) };
+    const params = { much: 'x'.repeat(16_000) };
     await expectHarmless(async ({ headers, signal }) => {
       const sockets: WebSocket[] = [];
       while (!signal.aborted && sockets.length < 20) sockets.push(await open(headers, params));

@@ -1,8 +1,11 @@
 /**
  * What an attack does to somebody else: a reader of a timeline, at another address, is measured alone, and then while the attack goes on.
  * `npm run test:attacks` runs these tests, one file at a time: beside others, latencies would tell of those.
+ *
+ * Where other things run on the machine, as they may where `.ci/run` does, a p99 tells little. With MACHINE_IS_SHARED=1 attacks are shorter, and the
+ * bounds of time and memory are those that only a fault reaches; that nobody gets an error, and that the process stays, holds in any case.
  */
-import { fork, type ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
@@ -16,14 +19,16 @@ export const ATTACKERS = 20;
 const WARM_UP_MS = 4_000;
 /** Once in a file: what an attack leaves behind would excuse what the next one does. */
 const ALONE_MS = 4_000;
-export const ATTACK_MS = 5_000;
+/** Of two values, the one for this machine. */
+export const unlessShared = <T>(own: T, shared: T): T => (process.env['MACHINE_IS_SHARED'] === '1' ? shared : own);
+export const ATTACK_MS = unlessShared(5_000, 2_500);
 const LOOK_MS = 50;
 /** A p99 during the attack, in proportion to the one before it. */
-const MOST_SLOWER = 3;
+const MAX_SLOWER = 3;
 /** Below this, on a machine that attackers, servers and services share, a latency is of the machine. */
-const MACHINE_MS = 150;
+const MACHINE_MS = unlessShared(150, 1_000);
 /** Resident memory during an attack, in proportion to the most before it. */
-export const MOST_MEMORY = 1.5;
+export const MAX_MEMORY = unlessShared(1.5, 2);
 /** A page with its authors, as people read it. */
 const PAGE =
   '{ timeline(first: 20) { edges { cursor node { id message postedAt likesCount likedByViewer author { username cheepsCount } } } } }';
@@ -87,8 +92,12 @@ export async function startVictim({ cheeps = 25, ...options }: SystemOptions & {
   for (let i = 0; i < cheeps; i++)
     await author.client.mutate(PostCheepReceiptDocument, { input: { message: `The news of the hour, number ${i}` } });
   const accessToken = reader.client.accessToken!;
-  const measured = fork(join(import.meta.dirname, 'reader.mjs'), [system.url, accessToken, READERS_ADDRESS, PAGE], { execArgv: [] });
-  await read(measured, WARM_UP_MS);
+  const measured = startClient(system.url, {
+    headers: { authorization: `Bearer ${accessToken}`, 'x-forwarded-for': READERS_ADDRESS },
+    body: { query: PAGE },
+    right: '{"data":{"timeline":{"edges":[{"cursor":',
+  });
+  await measured.askFor(WARM_UP_MS);
   const { pid = 0 } = system.gateways[0]!;
   let alone: Promise<Watched> | undefined;
 
@@ -97,10 +106,10 @@ export async function startVictim({ cheeps = 25, ...options }: SystemOptions & {
     reader: { id: reader.id, accessToken },
     author,
     harmOf: async (attack, options) =>
-      harmOf(system, measured, await (alone ??= watched(pid, () => read(measured, ALONE_MS))), attack, options),
+      harmOf(system, measured, await (alone ??= watched(pid, () => measured.askFor(ALONE_MS))), attack, options),
     gateway: () => ({ pid: system.gateways[0]!.pid!, residentBytes: residentBytes(system.gateways[0]!.pid!) }),
     stop: async () => {
-      measured.kill();
+      measured.stop();
       await system.stop();
     },
   };
@@ -108,7 +117,7 @@ export async function startVictim({ cheeps = 25, ...options }: SystemOptions & {
 
 async function harmOf(
   system: System,
-  measured: ChildProcess,
+  measured: Client,
   alone: Watched,
   attack: Attack,
   { attackers = ATTACKERS, forMs = ATTACK_MS, areLocal = false }: AttackOptions = {},
@@ -128,7 +137,7 @@ async function harmOf(
     }),
   );
   try {
-    const during = await watched(pid!, () => Promise.race([read(measured, forMs), failed(attacking)]));
+    const during = await watched(pid!, () => Promise.race([measured.askFor(forMs), failed(attacking)]));
     const { latenciesMs, errors } = during.result;
 
     return {
@@ -151,30 +160,50 @@ export function expectNoHarm(harm: Harm): void {
   console.info(JSON.stringify({ ...harm, errors: harm.errors.length }));
   expect(harm.isSameProcess).toBe(true);
   expect([...new Set(harm.errors)].slice(0, 5)).toEqual([]);
-  expect(harm.memory).toBeLessThan(MOST_MEMORY);
-  expect(harm.duringP99Ms).toBeLessThan(Math.max(MOST_SLOWER * harm.aloneP99Ms, MACHINE_MS));
+  expect(harm.memory).toBeLessThan(MAX_MEMORY);
+  expect(harm.duringP99Ms).toBeLessThan(Math.max(MAX_SLOWER * harm.aloneP99Ms, MACHINE_MS));
 }
 
-interface Told {
+/** What a client got: how long each answer took, and those that were wrong. */
+export interface Told {
   latenciesMs: number[];
   errors: string[];
+}
+
+/** A client in a process of its own (client.mjs). */
+export interface Client {
+  /** Sends one request after another for so long. */
+  askFor(ms: number): Promise<Told>;
+  stop(): void;
+}
+
+/** @param right is in every right answer */
+export function startClient(
+  url: string,
+  { headers, body, right }: { headers: Record<string, string>; body: object; right: string },
+): Client {
+  const args = [url, JSON.stringify(headers), JSON.stringify(body), right];
+  const client = fork(join(import.meta.dirname, 'client.mjs'), args, { execArgv: [] });
+
+  return {
+    askFor: (ms) =>
+      new Promise((resolve, reject) => {
+        const ended = () => reject(new Error('the client has ended'));
+        client.once('exit', ended);
+        client.once('message', (told) => {
+          client.off('exit', ended);
+          resolve(told as Told);
+        });
+        client.send(ms);
+      }),
+    stop: () => void client.kill(),
+  };
 }
 
 interface Watched {
   result: Told;
   mostBytes: number;
 }
-
-const read = (reader: ChildProcess, forMs: number) =>
-  new Promise<Told>((resolve, reject) => {
-    const ended = () => reject(new Error('the reader has ended'));
-    reader.once('exit', ended);
-    reader.once('message', (told) => {
-      reader.off('exit', ended);
-      resolve(told as Told);
-    });
-    reader.send(forMs);
-  });
 
 async function watched(pid: number, work: () => Promise<Told>): Promise<Watched> {
   let mostBytes = residentBytes(pid);
@@ -204,4 +233,4 @@ function isAlive(pid: number): boolean {
   return residentBytes(pid) > 0;
 }
 
-const p99 = (latenciesMs: number[]) => [...latenciesMs].sort((a, b) => a - b)[Math.floor(latenciesMs.length * 0.99)] ?? Infinity;
+export const p99 = (latenciesMs: number[]) => [...latenciesMs].sort((a, b) => a - b)[Math.floor(latenciesMs.length * 0.99)] ?? Infinity;

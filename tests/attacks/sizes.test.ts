@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { PostCheepReceiptDocument } from '../../client/operations.js';
-import { expectNoHarm, MOST_MEMORY, startVictim, type AttackOptions, type Victim } from './harm.js';
+import { expectNoHarm, MAX_MEMORY, startVictim, type AttackOptions, type Victim } from './harm.js';
 
 /** More than there is room for. */
 const MANY_DOCUMENTS = 4_500;
@@ -115,7 +115,7 @@ describe('documents that are all different harm nobody', () => {
     const { pid, residentBytes } = victim.gateway();
     console.info(`${sent} documents: ${before.residentBytes} bytes before, ${residentBytes} after`);
     expect(pid).toBe(before.pid);
-    expect(residentBytes).toBeLessThan(MOST_MEMORY * before.residentBytes);
+    expect(residentBytes).toBeLessThan(MAX_MEMORY * before.residentBytes);
   });
 
   it('that take as long to check as any', async () => {
@@ -126,6 +126,7 @@ describe('documents that are all different harm nobody', () => {
     const codes = [wrong, repeated, spread].map(async (document) => new Set((await send({ query: document(1_000_000) })).codes));
     expect(await Promise.all(codes)).toEqual([new Set(['GRAPHQL_VALIDATION_FAILED']), new Set(), new Set()]);
     expectNoHarm(await flood((i) => ({ query: [wrong, repeated, spread][i % 3]!(i) })));
+    expectNoHarm(await flood((i) => ({ query: [wrong, repeated, spread][i % 3]!(2_000_000 + i) }), { areLocal: true }));
   });
 
   it('with as many texts and comments as there is room for', async () => {
@@ -139,10 +140,16 @@ describe('documents that are all different harm nobody', () => {
 describe('variables without end harm nobody', () => {
   it.each([
     [
-      'items',
+      'items, as many as are read',
       'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }',
-      () => ({ ids: Array.from({ length: 60_000 }, () => 'a') }),
+      () => ({ ids: Array.from({ length: 9_900 }, () => 'a') }),
       'BAD_USER_INPUT',
+    ],
+    [
+      'items, more than are read',
+      'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }',
+      () => ({ ids: Array.from({ length: 80_000 }, () => []) }),
+      'BAD_REQUEST',
     ],
     [
       'a text',
@@ -153,7 +160,7 @@ describe('variables without end harm nobody', () => {
     [
       'names, as many as are read',
       'mutation ($input: PostCheepInput!) { postCheep(input: $input) { status } }',
-      () => ({ input: Object.fromEntries(Array.from({ length: 1_900 }, (_, i) => [`a${i}`, 1])) }),
+      () => ({ input: Object.fromEntries(Array.from({ length: 990 }, (_, i) => [`a${i}`, 1])) }),
       'BAD_USER_INPUT',
     ],
     [
@@ -166,6 +173,21 @@ describe('variables without end harm nobody', () => {
     const body = { query, variables: variables() };
     expect(new Set((await send(body)).codes)).toEqual(new Set([code]));
     expectNoHarm(await flood(() => body));
+  });
+});
+
+describe('requests of other kinds that cost much harm nobody', () => {
+  it('a long name of an operation', async () => {
+    const body = { query: times(140, (i) => `query q${i} { __typename }`), operationName: 'x'.repeat(200_000) };
+    expect((await send(body)).codes).toEqual(['OPERATION_RESOLUTION_FAILURE']);
+    expectNoHarm(await flood(() => body));
+  });
+
+  it('batches of mutations in documents that are new', async () => {
+    const post = (i: number) => `mutation { ${times(10, (k) => `m${k}: postCheep(input: { message: "${i}" }) { status }`)} }`;
+    const batch = (i: number) => Array.from({ length: 10 }, () => ({ query: post(i) }));
+    expect(new Set((await send(batch(1_000_000))).codes)).toEqual(new Set(['UNAUTHENTICATED']));
+    expectNoHarm(await flood(batch));
   });
 });
 
