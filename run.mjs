@@ -91,6 +91,11 @@ const commands = {
   cheeper,
 };
 
+/** Of `cheeper`: those of `cli/main.ts`, which this file cannot read. */
+const subcommands = new Set([
+  ...['status', 'pause', 'resume', 'step', 'lanes', 'parked', 'projections', 'verify', 'journal', 'history', 'backup', 'restore', 'epoch'],
+]);
+
 /** Those that read settings, or start a system. */
 const commandsWithSettings = new Set(['start', 'demo', 'bench', 'cheeper']);
 /** Settings that this file reads, sets for services, or tells other commands. */
@@ -292,8 +297,10 @@ async function drive(name) {
 async function cheeper() {
   const args = process.argv.slice(3);
   const isHelp = args.length === 0 || args.includes('--help') || args.includes('-h');
+  // The command itself says what is wrong, before a system is looked for, or servers are started.
+  const isKnown = subcommands.has(args[0] ?? '');
   const node = await prepare([]);
-  const where = given('MYSQL_URL') || isHelp ? {} : await whereItIs(args);
+  const where = given('MYSQL_URL') || isHelp || !isKnown ? {} : await whereItIs(args);
   const child = launch('cheeper', node, ['--import', '@swc-node/register/esm-register', 'cli/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, ...where },

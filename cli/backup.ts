@@ -23,9 +23,9 @@ import { keepOthersAway, standingOf, tablesOf } from './truth.js';
 
 const FORMAT = 1;
 /** Characters of rows in one INSERT, about: servers take packets of 16 MiB and more. */
-const MOST_CHARACTERS_IN_AN_INSERT = 1024 * 1024;
-const MOST_ROWS_IN_AN_INSERT = 2_000;
-const MOST_ROWS_IN_A_CHUNK = 500;
+const MAX_CHARACTERS_IN_AN_INSERT = 1024 * 1024;
+const MAX_ROWS_IN_AN_INSERT = 2_000;
+const MAX_ROWS_IN_A_CHUNK = 500;
 
 const header = z.object({
   cheeper: z.literal('backup'),
@@ -156,11 +156,11 @@ async function* readTable(connection: Connection, table: string): AsyncGenerator
         return bytes && { b: bytes.toString('base64') };
       },
     })
-    .stream({ highWaterMark: MOST_ROWS_IN_AN_INSERT });
+    .stream({ highWaterMark: MAX_ROWS_IN_AN_INSERT });
   let chunk: Cell[][] = [];
   for await (const row of stream) {
     chunk.push(row as Cell[]);
-    if (chunk.length < MOST_ROWS_IN_A_CHUNK) continue;
+    if (chunk.length < MAX_ROWS_IN_A_CHUNK) continue;
     yield chunk;
     chunk = [];
   }
@@ -368,7 +368,7 @@ class Inserts {
   async add(row: Cell[]): Promise<void> {
     this.rows.push(row.map((cell) => (cell !== null && typeof cell === 'object' ? Buffer.from(cell.b, 'base64') : cell)));
     for (const cell of row) this.size += typeof cell === 'string' ? cell.length : (cell?.b.length ?? 0);
-    if (this.rows.length >= MOST_ROWS_IN_AN_INSERT || this.size >= MOST_CHARACTERS_IN_AN_INSERT) await this.flush();
+    if (this.rows.length >= MAX_ROWS_IN_AN_INSERT || this.size >= MAX_CHARACTERS_IN_AN_INSERT) await this.flush();
   }
 
   async flush(): Promise<void> {

@@ -27,7 +27,7 @@ cheeper epoch clean [--yes] [--json]
 The settings are those of the services: MYSQL_URL; for new and clean NATS_URL and NAMESPACE; for clean REDIS_URL.`;
 
 /** Keys looked at, and removed, in one round trip. */
-const MOST_KEYS = 1_000;
+const MAX_KEYS = 1_000;
 
 type Say = (json: object, text: string) => void;
 
@@ -131,7 +131,7 @@ async function oldStreams({ jsm }: Nats, namespace: string, current: string): Pr
 /** Counts, or removes, keys of other epochs: NAMESPACE:EPOCH:… */
 async function oldKeys(redis: Redis, namespace: string, current: string, remove: boolean): Promise<number> {
   let count = 0;
-  for await (const keys of redis.scanStream({ match: `${namespace}:*:*`, count: MOST_KEYS })) {
+  for await (const keys of redis.scanStream({ match: `${namespace}:*:*`, count: MAX_KEYS })) {
     const old = (keys as string[]).filter((key) => {
       const of = key.slice(namespace.length + 1).split(':', 1)[0]!;
       return EPOCH.test(of) && of !== current;

@@ -48,10 +48,10 @@ export interface Imported {
 }
 
 /** Entries in one transaction; and characters, so that they fit into one packet. */
-const MOST_ENTRIES = 2_000;
-const MOST_CHARACTERS = 4 * 1024 * 1024;
+const MAX_ENTRIES = 2_000;
+const MAX_CHARACTERS = 4 * 1024 * 1024;
 /** Aggregates that are kept at hand; the others are read again when something happens to them. */
-const MOST_AT_HAND = 100_000;
+const MAX_AT_HAND = 100_000;
 /** A sign-up's fingerprint is in no journal: one that nobody has, so what is sent again under its id is another command. */
 const NO_FINGERPRINT = 'imported';
 
@@ -188,7 +188,7 @@ async function fillFrom(connection: Connection, file: string): Promise<Imported>
       }
       if (text === '') throw new OperatorError(`Line ${number} is empty.`);
       const line = lineOf(number, text);
-      const isFull = chunk.length >= MOST_ENTRIES || characters >= MOST_CHARACTERS;
+      const isFull = chunk.length >= MAX_ENTRIES || characters >= MAX_CHARACTERS;
       // Entries of one command stay together.
       if (isFull && chunk.at(-1)!.entry.commandId !== line.entry.commandId) {
         await filling.fill(chunk);
@@ -454,7 +454,7 @@ class Filling {
 
   private forget(): void {
     for (const key of this.atHand.keys()) {
-      if (this.atHand.size <= MOST_AT_HAND) return;
+      if (this.atHand.size <= MAX_AT_HAND) return;
       this.atHand.delete(key);
     }
   }

@@ -36,7 +36,7 @@ tells. For a copy of everything see cheeper backup.
 The settings are those of the write side: MYSQL_URL (import makes the database when it is not there), and for import NAMESPACE.`;
 
 const STANDARD_LIMIT = 20;
-const MOST_SHOWN = 10_000;
+const MAX_SHOWN = 10_000;
 const LARGEST_POSITION = 999_999_999_999_999;
 /** Rows that the driver may have waiting. */
 const BUFFER_ROWS = 2_000;
@@ -137,7 +137,7 @@ function questionOf(
     to: one ?? position('--to', values.to),
     type: values.type ?? null,
     aggregate: values.aggregate?.toLowerCase() ?? null,
-    limit: values.limit === undefined ? STANDARD_LIMIT : wholeNumber('--limit', values.limit, 1, MOST_SHOWN),
+    limit: values.limit === undefined ? STANDARD_LIMIT : wholeNumber('--limit', values.limit, 1, MAX_SHOWN),
   };
 }
 

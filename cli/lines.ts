@@ -8,7 +8,7 @@ import { describe } from './servers.js';
 import { OperatorError } from './subcommand.js';
 
 /** Characters of a line, at the most: what is longer was not written by us. */
-const MOST_CHARACTERS = 64 * 1024 * 1024;
+const MAX_CHARACTERS = 64 * 1024 * 1024;
 
 /**
  * The lines of a file, without their ends, some at a time. `-` is standard input.
@@ -28,7 +28,7 @@ export async function* readLines(file: string, { gzip = false } = {}): AsyncGene
     for await (const chunk of text) {
       const lines = (rest + (chunk as string)).split('\n');
       rest = lines.pop()!;
-      if (rest.length > MOST_CHARACTERS) throw new OperatorError(`${file} has a line that is too long to be one of ours.`);
+      if (rest.length > MAX_CHARACTERS) throw new OperatorError(`${file} has a line that is too long to be one of ours.`);
       if (lines.length > 0) yield lines;
     }
     if (rest !== '') yield [rest];

@@ -35,7 +35,7 @@ const OUTCOME_MS = 10_000;
 const LOOK_MS = 50;
 const CAUSE_LENGTH = 100;
 /** Rows that are looked at at once: of more, the oldest. */
-const MOST_AT_ONCE = 1_000;
+const MAX_AT_ONCE = 1_000;
 const LARGEST_ID = 999_999_999_999_999;
 
 interface Parked {
@@ -113,7 +113,7 @@ const OPEN = 'retried_at IS NULL AND dropped_at IS NULL';
 
 async function readParked(connection: Connection, which: 'open' | 'all' | number[]): Promise<Parked[]> {
   const where = which === 'all' ? 'TRUE' : which === 'open' ? OPEN : 'id IN (?)';
-  const [rows] = await connection.query<RowDataPacket[]>(`SELECT * FROM parked WHERE ${where} ORDER BY id LIMIT ${MOST_AT_ONCE}`, [which]);
+  const [rows] = await connection.query<RowDataPacket[]>(`SELECT * FROM parked WHERE ${where} ORDER BY id LIMIT ${MAX_AT_ONCE}`, [which]);
 
   return rows.map((row) => ({
     id: Number(row.id),
@@ -199,7 +199,7 @@ function listText(rows: Parked[]): string[] {
         cause.length > CAUSE_LENGTH ? `${cause.slice(0, CAUSE_LENGTH)}…` : cause,
       ];
     }),
-    ...(rows.length === MOST_AT_ONCE ? [['', '', '', '', '', 'There may be more.']] : []),
+    ...(rows.length === MAX_AT_ONCE ? [['', '', '', '', '', 'There may be more.']] : []),
   ]);
 }
 

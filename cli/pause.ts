@@ -21,7 +21,7 @@ const TARGETS = `  TARGET   lanes             all lanes
 While a lane is paused, mutations of its authors are answered ACCEPTED at their deadline, and run when it goes on. Nothing is lost.
 The settings are those of the services: MYSQL_URL, NATS_URL, NAMESPACE, and for projections REDIS_URL.`;
 
-const MOST_STEPS = 1_000_000;
+const MAX_STEPS = 1_000_000;
 /** What lanes are given to take their steps before it is said how many are left. */
 const STEPPING_MS = 2_000;
 const LOOK_MS = 50;
@@ -103,7 +103,7 @@ The settings are those of the write side: MYSQL_URL, NATS_URL, NAMESPACE.`,
   },
 };
 
-const stepsOf = (text: string | undefined): number => wholeNumber('How many steps', text, 1, MOST_STEPS);
+const stepsOf = (text: string | undefined): number => wholeNumber('How many steps', text, 1, MAX_STEPS);
 const laneOf = (text: string): number => wholeNumber('A lane', text, 0, 255);
 
 /** @throws UsageError */

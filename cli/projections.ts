@@ -9,7 +9,7 @@ import { readConfig } from '../shared/config.js';
 import { askJournalHead } from '../shared/journal-requests.js';
 import type { Nats } from '../shared/jetstream.js';
 import { natsNames } from '../shared/names.js';
-import { Findings, MOST_TOLD } from '../shared/findings.js';
+import { Findings, MAX_TOLD } from '../shared/findings.js';
 import {
   changeGenerations,
   generationsOf,
@@ -68,7 +68,7 @@ const HEARING_MS = 1_500;
 const OBEYING_MS = 10_000;
 const LOOK_MS = 200;
 /** Keys removed in one round trip. */
-const MOST_REMOVED = 1_000;
+const MAX_REMOVED = 1_000;
 
 type Options = { json: boolean; yes: boolean; wait: boolean; reason: string | undefined };
 type Action = (servers: Servers, projection: ProjectionId, options: Options) => Promise<Said>;
@@ -446,7 +446,7 @@ const differencesText = ({ looked, differing, first }: Findings): string[] => [
     ({ what, is, shouldBe, position }) =>
       `  ${what}: ${is ?? 'nothing'} in the live one, ${shouldBe ?? 'nothing'} in the other, at position ${position}`,
   ),
-  ...(differing > MOST_TOLD ? ['  …'] : []),
+  ...(differing > MAX_TOLD ? ['  …'] : []),
 ];
 
 async function verify(servers: Servers, projection: ProjectionId): Promise<Said> {
@@ -560,7 +560,7 @@ async function removeGeneration({ redis, space }: Servers, projection: Projectio
     // `applied` first: without it nobody writes there any more.
     const prefix = prefixOf(space, shard);
     removed += await redis.unlink(prefix + APPLIED);
-    for await (const keys of redis.scanStream({ match: `${prefix.replace(/[[\]?*\\]/g, '\\$&')}*`, count: MOST_REMOVED })) {
+    for await (const keys of redis.scanStream({ match: `${prefix.replace(/[[\]?*\\]/g, '\\$&')}*`, count: MAX_REMOVED })) {
       if ((keys as string[]).length > 0) removed += await redis.unlink(keys as string[]);
     }
   }

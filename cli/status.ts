@@ -35,7 +35,7 @@ const DEADLINE_MS = 4_000;
 const HEARING_MS = 1_300;
 const WATCH_MS = 1_000;
 /** What is later than this is told as an alarm. */
-const MOST_BEHIND_SECONDS = 10;
+const MAX_BEHIND_SECONDS = 10;
 
 /** As headings in docs/runbook.md. */
 export const ALARMS = [
@@ -361,13 +361,13 @@ interface Newest {
 }
 
 /** Messages without a position were put in by hand; so many are looked at. */
-const MOST_LOOKED_AT = 100;
+const MAX_LOOKED_AT = 100;
 
 async function newestOf(nats: Nats, stream: string): Promise<Newest | null> {
   const info = await streamInfo(nats.jsm, stream);
   if (!info) return null;
   const { last_seq: last, first_seq: first } = info.state;
-  for (let sequence = last; sequence >= Math.max(1, first) && sequence > last - MOST_LOOKED_AT; sequence--) {
+  for (let sequence = last; sequence >= Math.max(1, first) && sequence > last - MAX_LOOKED_AT; sequence--) {
     const message = await nats.jsm.streams.getMessage(stream, { seq: sequence });
     const position = Number(message?.header?.get(HEADERS.position));
     if (position) return { sequence: last, entry: { position, entryId: message!.header.get(HEADERS.entryId) } };
@@ -459,7 +459,7 @@ function attentionTo({ mysql, nats, redis }: Omit<Status, 'attention'>): Attenti
 
 type Add = (alarm: Attention['alarm'], text: string) => void;
 
-const isLate = (lag: Lag | null): lag is Lag => lag !== null && lag.entries > 0 && lag.seconds > MOST_BEHIND_SECONDS;
+const isLate = (lag: Lag | null): lag is Lag => lag !== null && lag.entries > 0 && lag.seconds > MAX_BEHIND_SECONDS;
 const lagText = ({ entries, seconds }: Lag): string => (entries === 0 ? 'up to date' : `${entries} behind, ${duration(seconds)}`);
 
 function addTruth(truth: Truth, streams: Streams | null, add: Add): void {
@@ -478,7 +478,7 @@ function addTruth(truth: Truth, streams: Streams | null, add: Add): void {
   }
   for (const { name, lag } of truth.processManagers) if (isLate(lag)) add('Behind', `process manager ${name}: ${lagText(lag)}`);
   for (const { lane, waiting, oldestSeconds } of streams?.commands?.lanes ?? []) {
-    if (oldestSeconds > MOST_BEHIND_SECONDS && !paused.includes(lane)) {
+    if (oldestSeconds > MAX_BEHIND_SECONDS && !paused.includes(lane)) {
       add(
         'Behind',
         `lane ${lane}: ${waiting} ${waiting === 1 ? 'command waits' : 'commands wait'}, the oldest for ${duration(oldestSeconds)}`,

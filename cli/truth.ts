@@ -10,7 +10,7 @@ import { MIGRATIONS_TABLE } from '../write-side/migrations/schema.js';
 import { OperatorError } from './subcommand.js';
 
 /** As many write sides as there can be: one for each lane. */
-const MOST_WRITE_SIDES = 256;
+const MAX_WRITE_SIDES = 256;
 const PROCESS_MANAGERS = ['reactions', 'mailer'];
 
 /**
@@ -20,8 +20,8 @@ const PROCESS_MANAGERS = ['reactions', 'mailer'];
 export async function keepOthersAway(connection: Connection, namespace: string): Promise<void> {
   const names = lockNames(namespace);
   const locks = [
-    ...Array.from({ length: MOST_WRITE_SIDES }, (_, n) => names.writer(n)),
-    ...Array.from({ length: MOST_WRITE_SIDES }, (_, n) => names.lane(n)),
+    ...Array.from({ length: MAX_WRITE_SIDES }, (_, n) => names.writer(n)),
+    ...Array.from({ length: MAX_WRITE_SIDES }, (_, n) => names.lane(n)),
     ...[names.relay, names.publicEvents],
     ...PROCESS_MANAGERS.map((name) => names.processManager(name)),
   ];

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import type { Redis } from 'ioredis';
 import { readConfig } from '../shared/config.js';
-import { Findings, MOST_TOLD, type Difference } from '../shared/findings.js';
+import { Findings, MAX_TOLD, type Difference } from '../shared/findings.js';
 import { pause } from '../shared/follow.js';
 import type { Nats } from '../shared/jetstream.js';
 import { natsNames } from '../shared/names.js';
@@ -82,6 +82,8 @@ export const verify: Subcommand = {
       const bad = checks.filter(({ findings }) => findings.differing > 0).map(({ name }) => name);
       if (json) print(JSON.stringify({ equal: bad.length === 0, ...run.head, checks: checks.map(document) }));
       if (bad.length > 0) throw new OperatorError(`Not equal to the journal: ${bad.join(', ')}.`);
+      if (!json)
+        print(`All ${checks.length} are equal to the journal, which was at position ${run.head.position} of epoch ${run.head.epoch}.`);
     } catch (error) {
       throw asOperatorError(error);
     } finally {
@@ -362,7 +364,7 @@ function text({ name, unit, findings, seconds }: Check): string[] {
     `${name.padEnd(26)} ${result.padEnd(18)} ${number(looked)} ${unit} in ${seconds.toFixed(1)} s${rate}`,
     ...first.flatMap(differenceText),
     ...(differing > first.length ? [`    … and ${number(differing - first.length)} more`] : []),
-    ...notes.slice(0, MOST_TOLD).map((note) => `    ${note}`),
+    ...notes.slice(0, MAX_TOLD).map((note) => `    ${note}`),
   ];
 }
 

@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -298,6 +298,10 @@ describe('npm run cheeper', () => {
     expect(await dead.exitCode).toBe(1);
     expect(dead.output).toMatch(/^Cheeper is not running on [^\n]+\n$/);
 
+    const unknown = start('exec node run.mjs cheeper stats', { CHEEPER_DATA: join(folder, 'none') });
+    expect(await unknown.exitCode).toBe(2);
+    expect(unknown.output).toContain('There is no subcommand "stats"');
+    expect(existsSync(join(folder, 'none'))).toBe(false);
     const help = start('exec node run.mjs cheeper --help');
     expect(await help.exitCode).toBe(0);
     expect(help.output).toContain('Usage: cheeper');

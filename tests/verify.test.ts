@@ -134,7 +134,7 @@ describe('cheeper verify', () => {
       const { ended } = await cheeperProcess([]);
       const { code, stdout, stderr } = await ended;
       expect({ code, stderr, stdout }).toEqual({ code: 0, stderr: '', stdout: expect.anything() as unknown });
-      const names = stdout.split('\n').filter((line) => / equal /.test(line)).map((line) => line.split(/ {2,}/)[0]); // prettier-ignore
+      const names = stdout.split('\n').filter((line) => / {2,}equal /.test(line)).map((line) => line.split(/ {2,}/)[0]); // prettier-ignore
       expect(names).toEqual([
         'journal',
         'inbox',
@@ -144,6 +144,9 @@ describe('cheeper verify', () => {
         ...PROJECTIONS.map((name) => expect.stringMatching(new RegExp(`^${name}\\.\\d+$`)) as unknown),
         'others',
       ]);
+      expect(stdout.trimEnd().split('\n').at(-1)).toMatch(
+        new RegExp(`^All ${names.length} are equal to the journal, which was at position \\d+ of epoch ${epoch}\\.$`),
+      );
       const during = await verified();
       expect(during).toMatchObject({ equal: true, line: null });
       for (const { name, looked } of during.checks) expect([name, looked]).toEqual([name, expect.any(Number)]);
