@@ -26,7 +26,7 @@ export interface Arrived {
   seconds: number;
 }
 
-const MOST_CONNECTIONS = 8_000;
+const MAX_CONNECTIONS = 8_000;
 const STEP_MS = 5;
 const DRAIN_DEADLINE_MS = 15_000;
 
@@ -86,7 +86,7 @@ async function run({ port, requests, seconds, rate, clients }: Arrivals): Promis
   const send = () => {
     let connection = free.pop();
     if (!connection) {
-      if (open >= MOST_CONNECTIONS) return count('no connection');
+      if (open >= MAX_CONNECTIONS) return count('no connection');
       open += 1;
       connection = new Connection(port, () => (open -= 1));
     }

@@ -20,7 +20,7 @@ const REPLIES = 0.3;
 const MENTIONS = 0.1;
 /** Only so many of the newest cheeps are still answered, liked, edited and deleted. */
 const RECENT = 5_000;
-const MOST_FOLLOWED = 5_000;
+const MAX_FOLLOWED = 5_000;
 const BEGIN = Date.parse('2026-01-01T00:00:00.000Z');
 const MS_BETWEEN = 250;
 
@@ -125,7 +125,7 @@ export function* town(entries: number, { seed = 1, follow = ACTS.follow, fans = 
 
   const follows = (follower: Author, followed: Author): JournalEntry[] => {
     const id = followId(follower.id, followed.id);
-    if (follower === followed || active.has(id) || follower.following >= MOST_FOLLOWED) return [];
+    if (follower === followed || active.has(id) || follower.following >= MAX_FOLLOWED) return [];
     active.add(id);
     follower.following += 1;
     const event: Event = { type: 'AuthorFollowed', followerId: follower.id, followedId: followed.id };

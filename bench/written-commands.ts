@@ -12,7 +12,7 @@ import { until } from './system.js';
 
 const REWRITE_DEADLINE_MS = 300_000;
 /** Of batches that are read before they are sent, so that reading them is not measured. */
-const MOST_READ = 200;
+const MAX_READ = 200;
 const CHUNK_BYTES = 1 << 24;
 /** They say what is one step, and to whom it belongs. */
 const AROUND = /^\*\d+\r\n\$\d+\r\n(MULTI|EXEC|SELECT)\r\n/i;
@@ -88,7 +88,7 @@ export class WrittenCommands {
       if (some.length < atOnce) continue;
       batches.push(Buffer.concat(some));
       some = [];
-      if (batches.length === MOST_READ) await send();
+      if (batches.length === MAX_READ) await send();
     }
     batches.push(Buffer.concat(some));
     await send();

@@ -20,12 +20,12 @@ import {
 } from './shard.js';
 
 /** A script stops between two events after touching about this many keys (2 to 5 ms), and says how far it came. */
-const MOST_KEYS = 2_000;
+const MAX_KEYS = 2_000;
 /**
  * Writes that are under way, at about the most, in however many scripts; of larger ones, two. Redis runs all that a client has sent
  * before it looks at another, and those who read would wait for it; with fewer it would have nothing to do between two answers.
  */
-const MOST_UNDER_WAY = 2_000;
+const MAX_UNDER_WAY = 2_000;
 const LEAST_UNDER_WAY = 2;
 
 const script = (lua: string, logLength: number) => `
@@ -88,7 +88,7 @@ while i <= #args do
   if position ~= last then
     local isAtTarget = reachesTarget and isBuilding and tonumber(position) >= target
     if isAtTarget and not isMade() then break end
-    if touched >= ${MOST_KEYS} then
+    if touched >= ${MAX_KEYS} then
       upTo = string.format('%d', tonumber(position) - 1)
       break
     end
@@ -123,8 +123,8 @@ while i <= #args do
 end
 `;
 /** Ids of a shard that are made at once, and of which the writes are sent together. */
-const MOST_MADE = 256;
-const MOST_MADE_IN_A_SCRIPT = 8;
+const MAX_MADE = 256;
+const MAX_MADE_IN_A_SCRIPT = 8;
 
 /** KEYS are `applied` and the target of each shard, ARGV where it is expected and how far it goes. Says 1 for those that went, 0 for others. */
 const MOVE = `
@@ -138,7 +138,7 @@ end
 return moved
 `;
 /** Shards that are moved by one script, at the most. */
-const MOST_MOVED = 500;
+const MAX_MOVED = 500;
 
 /**
  * How to move shards in which nothing is to be written, which is most of them, most of the time: all of a moment in one script. False where
@@ -148,7 +148,7 @@ function createMove(redis: Redis) {
   redis.defineCommand('apply_nothing', { lua: MOVE });
   const run = (redis as unknown as Record<string, (...args: Argument[]) => Promise<number[]>>)['apply_nothing']!.bind(redis);
   // In a cluster they would be in different slots.
-  const most = redis.isCluster ? 1 : MOST_MOVED;
+  const most = redis.isCluster ? 1 : MAX_MOVED;
   let forming: { keys: string[]; positions: number[]; moved: Promise<number[]> } | null = null;
 
   return async (prefix: string, expected: number, upTo: number): Promise<boolean> => {
@@ -204,7 +204,7 @@ export function createApply(redis: Redis, space: Space, projections: Projection[
   let [scripts, underWay] = [0, 0];
   const waiting: (() => void)[] = [];
   const enter = async (n: number) => {
-    while (scripts >= LEAST_UNDER_WAY && underWay + n > MOST_UNDER_WAY) await new Promise<void>((resolve) => waiting.push(resolve));
+    while (scripts >= LEAST_UNDER_WAY && underWay + n > MAX_UNDER_WAY) await new Promise<void>((resolve) => waiting.push(resolve));
     scripts += 1;
     underWay += n;
   };
@@ -243,10 +243,10 @@ function createMakeSome(redis: Redis) {
 
   return async (make: Make | null, prefix: string, applied: number): Promise<void> => {
     if (!make) throw new Error(`something was put off in ${prefix}, and its projection does not say how it is made`);
-    const ids = await redis.srandmember(prefix + UNMADE, MOST_MADE);
+    const ids = await redis.srandmember(prefix + UNMADE, MAX_MADE);
     const made = await make(redis, (name) => prefix + name, ids);
-    for (let i = 0; i < made.length; i += MOST_MADE_IN_A_SCRIPT) {
-      const end = Math.min(made.length, i + MOST_MADE_IN_A_SCRIPT);
+    for (let i = 0; i < made.length; i += MAX_MADE_IN_A_SCRIPT) {
+      const end = Math.min(made.length, i + MAX_MADE_IN_A_SCRIPT);
       const args: Argument[] = [];
       for (const one of [...made.slice(i, end).flat(), ['SREM', UNMADE, ...ids.slice(i, end)]]) args.push(one.length, ...one);
       await write(prefix + APPLIED, prefix, applied, pack(args));

@@ -45,7 +45,7 @@ const MEMBERS_AT_ONCE = 2_000;
 /** A key with more members is read in parts. */
 const SMALL = 200;
 /** When both copies move, they must stand at the same position for the moment of a read: it is tried so often. */
-const MOST_TRIES = 1_000;
+const MAX_TRIES = 1_000;
 const RETRY_MS = 5;
 
 // Names and members are bytes; here they are strings with a character for each byte.
@@ -189,7 +189,7 @@ export function readMoving(redis: Redis, projection: ProjectionId, copies: [Copy
 
   return async (number, ask) => {
     const [one, other] = [shards[0]![number]!, shards[1]![number]!];
-    for (let tries = 0; tries < MOST_TRIES; tries++) {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
       const multi = redis.multi();
       const count = askCopy(multi, one, ask);
       askCopy(multi, other, ask);

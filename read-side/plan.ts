@@ -33,7 +33,7 @@ export interface PlannedShard {
 }
 
 /** Of a command that a script calls: Lua's stack has room for 8,000. */
-const MOST_ARGUMENTS = 6_000;
+const MAX_ARGUMENTS = 6_000;
 
 export interface Plan {
   upTo: number;
@@ -96,7 +96,7 @@ export function plan(
         const isForAll = going.length === its.length;
         const where = `${number ?? 'all'} ${key}`;
         const before = isForAll ? joined.get(where) : undefined;
-        if (before?.[0] === command && before.length + args.length <= MOST_ARGUMENTS) {
+        if (before?.[0] === command && before.length + args.length <= MAX_ARGUMENTS) {
           before.push(...args);
           continue;
         }

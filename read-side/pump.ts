@@ -34,14 +34,14 @@ export interface PumpOptions {
 }
 
 /** Entries in one batch, at the most; as many again may wait. A script can hand a command 8,000 arguments, and needs two for each. */
-const MOST_IN_A_BATCH = 2_048;
+const MAX_IN_A_BATCH = 2_048;
 
 /**
  * Planning lets others have their turn after so many milliseconds, and receiving after so many entries: while this thread is busy,
  * Redis comes to the end of what it was sent, and has nothing to do.
  */
 const SLICE_MS = 1;
-const MOST_IN_A_ROW = 64;
+const MAX_IN_A_ROW = 64;
 
 export class Pump {
   readonly shards = new Map<string, PumpedShard>();
@@ -68,7 +68,7 @@ export class Pump {
     const names = natsNames(space.namespace);
     this.following = follow(nats, {
       stream: names.events(space.epoch),
-      buffer: MOST_IN_A_BATCH,
+      buffer: MAX_IN_A_BATCH,
       log,
       // Sequences are never behind positions, so this is never too late.
       from: () => this.received + 1,
@@ -125,14 +125,14 @@ export class Pump {
     this.received = entry.position;
     this.waiting.push(entry);
     this.working ??= this.work().finally(() => (this.working = null));
-    if (this.waiting.length >= MOST_IN_A_BATCH) return new Promise((resolve) => (this.resume = resolve));
-    if (entry.position % MOST_IN_A_ROW === 0) return nextTurn();
+    if (this.waiting.length >= MAX_IN_A_BATCH) return new Promise((resolve) => (this.resume = resolve));
+    if (entry.position % MAX_IN_A_ROW === 0) return nextTurn();
   }
 
   private async work(): Promise<void> {
     let underWay = Promise.resolve();
     while (this.waiting.length > 0 && !this.stopped) {
-      const batch = this.waiting.splice(0, MOST_IN_A_BATCH);
+      const batch = this.waiting.splice(0, MAX_IN_A_BATCH);
       this.resume?.();
       this.resume = null;
       const last = batch.at(-1)!;
@@ -142,7 +142,7 @@ export class Pump {
       const before = underWay;
       underWay = this.applyAll(await this.plan(batch));
       await before;
-      const isBehind = batch.length === MOST_IN_A_BATCH && this.waiting.length > 0;
+      const isBehind = batch.length === MAX_IN_A_BATCH && this.waiting.length > 0;
       if (isBehind) continue;
       await underWay;
       this.options.onBatch(this);

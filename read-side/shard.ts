@@ -71,7 +71,7 @@ export const LOG_LENGTH = 10_000;
 /** Changes up to this position are not in the log, and cursors up to there too old: that was long ago when the shard began to build itself. */
 export const LOGGED_AFTER = 'logged-after';
 /** Positions before its target whose changes a shard logs: what is older would mostly be trimmed again. */
-export const MOST_LOGGED_BEFORE_TARGET = 100_000;
+export const MAX_LOGGED_BEFORE_TARGET = 100_000;
 /** The id of the newest change that was trimmed from the log: cursors below it are too old. */
 export const LOG_TRIMMED = 'log-trimmed';
 

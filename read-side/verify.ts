@@ -39,15 +39,15 @@ export interface VerifyOptions {
 }
 
 /** Entries read at once. */
-const MOST_READ = 1_000;
+const MAX_READ = 1_000;
 /** Entries in one batch of writes. */
-const MOST_IN_A_BATCH = 256;
+const MAX_IN_A_BATCH = 256;
 /** Entries that are kept for the shards that are yet to be brought to where they are. */
-const MOST_KEPT = 4_096;
+const MAX_KEPT = 4_096;
 /** Of Redis's memory, where it has a limit. Beyond that the live projections could not be written any more. */
-const MOST_MEMORY = 0.9;
+const MAX_MEMORY = 0.9;
 /** Keys that are removed in one step. */
-const MOST_REMOVED = 500;
+const MAX_REMOVED = 500;
 
 /** The journal, decoded; what was read last is at hand. */
 export class Journal {
@@ -55,22 +55,22 @@ export class Journal {
 
   constructor(private readonly read: ReadJournal) {}
 
-  /** Entries after a position up to another, `MOST_READ` at the most. @throws when they are not there */
+  /** Entries after a position up to another, `MAX_READ` at the most. @throws when they are not there */
   async entries(after: number, upTo: number): Promise<(JournalEntry | Unreadable)[]> {
     const entries: (JournalEntry | Unreadable)[] = [];
-    for (let entry; entries.length < MOST_READ && (entry = this.kept.get(after + entries.length + 1));) {
+    for (let entry; entries.length < MAX_READ && (entry = this.kept.get(after + entries.length + 1));) {
       if (entry.position > upTo) break;
       entries.push(entry);
     }
     if (entries.length > 0) return entries;
-    for (const { position, body } of await this.read(after, Math.min(MOST_READ, upTo - after))) {
+    for (const { position, body } of await this.read(after, Math.min(MAX_READ, upTo - after))) {
       if (position !== after + entries.length + 1) break;
       const entry = readEntry(body, position);
       this.kept.set(position, entry);
       entries.push(entry);
     }
     for (const position of this.kept.keys()) {
-      if (this.kept.size <= MOST_KEPT) break;
+      if (this.kept.size <= MAX_KEPT) break;
       this.kept.delete(position);
     }
     if (entries.length === 0) throw new NotComparableError(`The journal has nothing at position ${after + 1}.`);
@@ -113,8 +113,8 @@ export async function lockVerify(redis: Redis, namespace: string, onLost: () => 
 export async function removeCopies(redis: Redis, namespace: string): Promise<number> {
   let removed = 0;
   for await (const keys of scan(redis, `${copyNamespace(namespace)}:*`, new AbortController().signal)) {
-    for (let i = 0; i < keys.length; i += MOST_REMOVED) {
-      const some = keys.slice(i, i + MOST_REMOVED).map((key) => Buffer.from(key, 'latin1'));
+    for (let i = 0; i < keys.length; i += MAX_REMOVED) {
+      const some = keys.slice(i, i + MAX_REMOVED).map((key) => Buffer.from(key, 'latin1'));
       await Promise.all(some.map((key) => redis.unlink(key)));
       removed += some.length;
     }
@@ -237,9 +237,9 @@ class Rebuilt {
 
   private async applyTo(numbers: number[], entries: (JournalEntry | Unreadable)[]): Promise<void> {
     const { projection, space, isSkipped } = this.options;
-    for (let i = 0; i < entries.length; i += MOST_IN_A_BATCH) {
+    for (let i = 0; i < entries.length; i += MAX_IN_A_BATCH) {
       if (this.batches++ % 100 === 0) await this.expectMemory();
-      const batch = entries.slice(i, i + MOST_IN_A_BATCH);
+      const batch = entries.slice(i, i + MAX_IN_A_BATCH);
       const going = numbers.filter((number) => !this.failed[number]);
       const shards = going.map((number) => ({
         shard: { projection: projection.id, number },
@@ -274,7 +274,7 @@ class Rebuilt {
   private async expectMemory(): Promise<void> {
     const memory = await this.options.redis.info('memory');
     const [used, most] = ['used_memory', 'maxmemory'].map((name) => Number(memory.match(new RegExp(`^${name}:(\\d+)`, 'm'))?.[1] ?? 0));
-    if (most! > 0 && used! > MOST_MEMORY * most!) {
+    if (most! > 0 && used! > MAX_MEMORY * most!) {
       throw new NotComparableError(`Redis has no room for a copy: ${used} of ${most} bytes are used.`);
     }
   }

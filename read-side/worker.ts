@@ -26,7 +26,7 @@ import {
   epochKey,
   hotFollowersKey,
   LOGGED_AFTER,
-  MOST_LOGGED_BEFORE_TARGET,
+  MAX_LOGGED_BEFORE_TARGET,
   newestKey,
   prefixOf,
   projectionName,
@@ -410,7 +410,7 @@ class ReadSideWorker {
         const prefix = prefixOf(space, shard);
         const { live } = generationsOf(this.control!, shard.projection);
         const after = await loggedAfter(redis, prefixOf(space, { ...shard, generation: live }));
-        const unlogged = after ?? Math.max(0, head.position - MOST_LOGGED_BEFORE_TARGET);
+        const unlogged = after ?? Math.max(0, head.position - MAX_LOGGED_BEFORE_TARGET);
         crashPoint('read side: before beginning');
         const keys = [APPLIED, TARGET, LOGGED_AFTER].map((name) => prefix + name);
         standing[i] = (await redis.eval(BEGIN, keys.length, ...keys, head.position, unlogged)) as string[];

@@ -12,9 +12,9 @@ export interface Difference {
 }
 
 /** Differences that are told in words; the others are only counted. */
-export const MOST_TOLD = 10;
+export const MAX_TOLD = 10;
 /** Characters of a value that are told. */
-const MOST_CHARACTERS = 300;
+const MAX_CHARACTERS = 300;
 
 export class Findings {
   /** Things that were looked at. */
@@ -29,11 +29,11 @@ export class Findings {
   /** @param words fewer are told than are counted, so they are only made when they are */
   differ(words: () => Difference): void {
     this.differing += 1;
-    if (this.first.length >= MOST_TOLD) return;
+    if (this.first.length >= MAX_TOLD) return;
     const { what, is, shouldBe, position } = words();
     this.first.push({ what, is: shortened(is), shouldBe: shortened(shouldBe), position });
   }
 }
 
 const shortened = (text: string | null): string | null =>
-  text !== null && text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}… (${text.length} characters)` : text;
+  text !== null && text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS)}… (${text.length} characters)` : text;

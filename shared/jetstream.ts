@@ -50,7 +50,7 @@ const LEAST_VERSION = '2.9';
 export const LEAST_PAYLOAD_BYTES = 1024 * 1024;
 /** A server that answers none of so many pings in a row is gone: it is noticed 4 to 6 s after its last word. */
 const PING_MS = 2_000;
-const MOST_PINGS_UNANSWERED = 2;
+const MAX_PINGS_UNANSWERED = 2;
 /** For a connection to be made; for an answer about streams. */
 const CONNECT_TIMEOUT_MS = 3_000;
 const TIMEOUT_MS = 2_000;
@@ -138,7 +138,7 @@ export async function connectNats(url: string, name: string, { noEcho = false, i
       // It would close the connection for good: passwords are replaced while services run.
       ignoreAuthErrorAbort: true,
       pingInterval: PING_MS,
-      maxPingOut: MOST_PINGS_UNANSWERED,
+      maxPingOut: MAX_PINGS_UNANSWERED,
       // Else each request makes two errors with stacks, in case it fails: a third of a publisher's time.
       noAsyncTraces: true,
     },
@@ -224,9 +224,9 @@ const KEPT = {
   max_msgs_per_subject: -1,
 };
 /** Commands that wait for the write side; then new ones are refused. */
-export const MOST_COMMANDS_WAITING = 100_000;
+export const MAX_COMMANDS_WAITING = 100_000;
 /** The largest command has about 5 KiB; what is larger is none. */
-export const MOST_COMMAND_BYTES = 64 * 1024;
+export const MAX_COMMAND_BYTES = 64 * 1024;
 
 /** `COMMANDS`: what waits for the write side. Full means overload: the newest is refused, nothing is pushed out. */
 export const commandsStream = (names: NatsNames, lanes: number): StreamSettings => ({
@@ -235,8 +235,8 @@ export const commandsStream = (names: NatsNames, lanes: number): StreamSettings 
   description: `lanes=${lanes}`,
   subjects: [names.allCommands],
   ...KEPT,
-  max_msgs: MOST_COMMANDS_WAITING,
-  max_msg_size: MOST_COMMAND_BYTES,
+  max_msgs: MAX_COMMANDS_WAITING,
+  max_msg_size: MAX_COMMAND_BYTES,
 });
 
 /** `EVENTS_<epoch>`: the journal's copy, kept whole. */

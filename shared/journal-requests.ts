@@ -4,12 +4,12 @@ import type { Nats } from './jetstream.js';
 import type { NatsNames } from './names.js';
 
 /** There may be fewer in a reply, when they are long: it must fit into one NATS message. */
-export const MOST_ENTRIES_READ = 100;
+export const MAX_ENTRIES_READ = 100;
 const TIMEOUT_MS = 2_000;
 
 export const journalReadRequest = z.object({
   after: z.number().int().min(0),
-  most: z.number().int().min(1).max(MOST_ENTRIES_READ),
+  most: z.number().int().min(1).max(MAX_ENTRIES_READ),
 });
 
 export const journalHeadRequest = z.object({ at: z.number().int().min(1).optional() }).nullable();
@@ -37,9 +37,9 @@ export async function askJournalHead({ connection }: Nats, names: NatsNames, at?
   return journalHead.parse(reply.json());
 }
 
-/** The entries after a position, up to `MOST_ENTRIES_READ`. @throws when no write side answers in time */
+/** The entries after a position, up to `MAX_ENTRIES_READ`. @throws when no write side answers in time */
 export async function askJournal({ connection }: Nats, names: NatsNames, after: number) {
-  const request = JSON.stringify({ after, most: MOST_ENTRIES_READ });
+  const request = JSON.stringify({ after, most: MAX_ENTRIES_READ });
   const reply = await connection.request(names.journalRead, request, { timeout: TIMEOUT_MS });
 
   return storedEntries.parse(reply.json());

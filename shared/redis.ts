@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT_MS = 3_000;
 /** A question for its own sake, so that silence means that nobody is there. */
 const PING_MS = 1_000;
 /** A link on which so many have been asked and nothing has come is dead. Scripts take some milliseconds. */
-const MOST_PINGS_UNANSWERED = 4;
+const MAX_PINGS_UNANSWERED = 4;
 /** Between tries to connect: grows from the first to the last. */
 const FIRST_RECONNECT_MS = 50;
 const LAST_RECONNECT_MS = 500;
@@ -89,7 +89,7 @@ export function connectRedis(url: string, log: Logger, options: RedisOptions): R
     // Before it is `ready` it was asked what it is like.
     if (redis.status !== 'ready' && redis.status !== 'connect') return;
     unanswered += 1;
-    if (unanswered > MOST_PINGS_UNANSWERED) redis.stream.destroy(new Error(`Redis has been silent for ${unanswered} pings.`));
+    if (unanswered > MAX_PINGS_UNANSWERED) redis.stream.destroy(new Error(`Redis has been silent for ${unanswered} pings.`));
     else if (redis.status === 'ready') redis.ping().catch(() => undefined); // What becomes of it does not matter.
   }, PING_MS);
 

@@ -22,7 +22,7 @@ import type { AggregateVersion, Event, JournalEntry } from '../shared/messages/e
 const ADDRESS = { network: '127.0.0.1', isLoopback: true };
 
 const SHARDS = 8;
-const MOST_IN_A_BATCH = 256;
+const MAX_IN_A_BATCH = 256;
 
 const shardsOf = ({ id }: Projection): Shard[] => Array.from({ length: SHARDS }, (_, number) => ({ projection: id, number }));
 
@@ -106,8 +106,8 @@ export class Projected {
     const behind = [...this.applied.keys()].filter(({ id }) => projections.length === 0 || projections.includes(id.name));
     await Promise.all(
       behind.map(async (projection) => {
-        for (let from = this.applied.get(projection)!; from < this.position; from += MOST_IN_A_BATCH) {
-          const entries = this.journal.slice(from, from + MOST_IN_A_BATCH);
+        for (let from = this.applied.get(projection)!; from < this.position; from += MAX_IN_A_BATCH) {
+          const entries = this.journal.slice(from, from + MAX_IN_A_BATCH);
           const upTo = from + entries.length;
           const writes = entries.flatMap((entry) =>
             projection

@@ -11,15 +11,15 @@ import { isDatabaseTrouble, type Pool } from './database.js';
 import { readHead, readJournal, readSkips, type StoredEntry } from './journal.js';
 
 /** Of entries in one reply: a NATS message holds 1 MiB, and JSON in JSON is longer than itself. */
-const MOST_CHARACTERS = 256 * 1024;
+const MAX_CHARACTERS = 256 * 1024;
 
 /** Questions that are being answered by this process, without those about passwords, which have a queue of their own. */
-const MOST_QUESTIONS = 256;
+const MAX_QUESTIONS = 256;
 
 /** As many of the first as fit into one reply, and one at least; who asked goes on after the last. */
 function fitting(entries: StoredEntry[]): StoredEntry[] {
   let characters = 0;
-  const end = entries.findIndex(({ body }, i) => (characters += body.length) > MOST_CHARACTERS && i > 0);
+  const end = entries.findIndex(({ body }, i) => (characters += body.length) > MAX_CHARACTERS && i > 0);
 
   return end === -1 ? entries : entries.slice(0, end);
 }
@@ -76,7 +76,7 @@ export function startAnswers({ nats, pool, namespace, log }: { nats: Nats; pool:
   let underWay = 0;
   const respond = async (message: Msg, reply: (request: unknown) => Promise<unknown>) => {
     if (message.subject === names.authenticate) return void message.respond(JSON.stringify(await reply(message.json())));
-    if (underWay >= MOST_QUESTIONS) throw new Error('too many questions at once');
+    if (underWay >= MAX_QUESTIONS) throw new Error('too many questions at once');
     underWay += 1;
     try {
       message.respond(JSON.stringify(await reply(message.data.length > 0 ? message.json() : null)));

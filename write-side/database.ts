@@ -34,8 +34,8 @@ const CONNECT_TIMEOUT_MS = 3_000;
  */
 export const SILENCE_MS = 8_000;
 /** Connections of a pool; questions that wait for one. */
-const MOST_CONNECTIONS = 4;
-const MOST_WAITING = 256;
+const MAX_CONNECTIONS = 4;
+const MAX_WAITING = 256;
 const IDLE_MS = 30_000;
 
 interface Patience {
@@ -160,8 +160,8 @@ export async function connectAlone(url: string, patience: Patience = {}): Promis
 export function createPool(url: string, patience: Patience = {}) {
   const pool = mysql.createPool({
     ...connectionOptions(url, patience),
-    connectionLimit: MOST_CONNECTIONS,
-    queueLimit: MOST_WAITING,
+    connectionLimit: MAX_CONNECTIONS,
+    queueLimit: MAX_WAITING,
     maxIdle: 1,
     idleTimeout: IDLE_MS,
   });

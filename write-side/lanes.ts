@@ -48,15 +48,15 @@ export interface Lanes {
 }
 
 /** Bytes in one transaction, at the most: what is parked goes to MySQL in one packet, twice as long. */
-const MOST_BYTES_IN_A_BATCH = 2 * 1024 * 1024;
+const MAX_BYTES_IN_A_BATCH = 2 * 1024 * 1024;
 /** Commands of one lane that wait on this side, at the most; the others wait in the stream. */
-const MOST_WAITING_IN_A_LANE = 256;
+const MAX_WAITING_IN_A_LANE = 256;
 /** Keeps the connection (and so the locks) alive, and looks whether lanes have become free, or have been paused. */
 const REBALANCE_MS = 500;
 const RECONNECT_MS = 250;
 const PURGE_MS = 100;
 /** A command that fails alone this many times is parked. */
-const MOST_ATTEMPTS = 5;
+const MAX_ATTEMPTS = 5;
 
 interface Lane {
   number: number;
@@ -238,12 +238,12 @@ class WriteLanes {
     for (let i = 0; i < lanes.length && batch.length < this.mostInABatch; i++) {
       const lane = lanes[(this.nextLane + i) % lanes.length]!;
       let steps = this.steps.get(lane.number) ?? Infinity;
-      while (lane.waiting.length > 0 && batch.length < this.mostInABatch && bytes < MOST_BYTES_IN_A_BATCH && steps-- > 0) {
+      while (lane.waiting.length > 0 && batch.length < this.mostInABatch && bytes < MAX_BYTES_IN_A_BATCH && steps-- > 0) {
         const received = lane.waiting.shift()!;
         bytes += received.source.data.length;
         batch.push(received);
       }
-      if (lane.waiting.length >= MOST_WAITING_IN_A_LANE) continue;
+      if (lane.waiting.length >= MAX_WAITING_IN_A_LANE) continue;
       lane.resume?.();
       lane.resume = null;
     }
@@ -286,7 +286,7 @@ class WriteLanes {
         }
         const commandId = batch[0]!.command?.message.commandId;
         log.warn({ err: error, commandId, attempt }, 'a command failed');
-        if (attempt === MOST_ATTEMPTS) {
+        if (attempt === MAX_ATTEMPTS) {
           const { source, streamCreated, lane } = batch[0]!;
           const cause = String((error as Error).stack ?? error);
           crashPoint('lanes: before parking');
@@ -413,7 +413,7 @@ class WriteLanes {
       following: follow(nats, {
         stream: this.names.commands,
         filter: this.names.commandsOfLane(number),
-        buffer: MOST_WAITING_IN_A_LANE,
+        buffer: MAX_WAITING_IN_A_LANE,
         log,
         from: async () => {
           const info = await ensureStream(nats, commandsStream(this.names, lanes));
@@ -432,7 +432,7 @@ class WriteLanes {
           const from = { lane: number, opening: lane.opening, isBacklog: source.seq <= backlogEnd, streamCreated };
           lane.waiting.push(receive(source, from, lanes));
           this.wake();
-          if (lane.waiting.length >= MOST_WAITING_IN_A_LANE) return new Promise<void>((resolve) => (lane.resume = resolve));
+          if (lane.waiting.length >= MAX_WAITING_IN_A_LANE) return new Promise<void>((resolve) => (lane.resume = resolve));
         },
       }),
     };

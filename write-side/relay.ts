@@ -36,7 +36,7 @@ const LOOK_MS = 200;
 /** Whether the stream still has what was published: it may have been deleted while there is nothing to publish. */
 const ASK_MS = 1_000;
 /** Entries published without waiting for their acknowledgements, at the most. */
-const MOST_IN_FLIGHT = 512;
+const MAX_IN_FLIGHT = 512;
 
 /** MySQL was restored to what it was before some of the stream was published, or the stream is another journal's. */
 export class JournalDiffersError extends Error {
@@ -70,7 +70,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
   const takeOffered = (last: number): StoredEntry[] => {
     offered = offered.filter(({ position }) => position > last);
     if (offered[0]?.position !== last + 1) return [];
-    const end = offered.findIndex(({ position }, i) => i === MOST_IN_FLIGHT || position !== last + 1 + i);
+    const end = offered.findIndex(({ position }, i) => i === MAX_IN_FLIGHT || position !== last + 1 + i);
 
     return offered.splice(0, end === -1 ? offered.length : end);
   };
@@ -90,7 +90,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
       look ||= woken;
       woken = false;
       const next = takeOffered(last);
-      const entries = next.length > 0 || !look ? next : await readJournal(connection, last, MOST_IN_FLIGHT);
+      const entries = next.length > 0 || !look ? next : await readJournal(connection, last, MAX_IN_FLIGHT);
       // After the read: what was committed in a new epoch must not get into the stream of the old one.
       // And now and then under a load without a pause, too: who is silent for long loses the connection, and the lock.
       if ((next.length === 0 && look) || performance.now() - lookedAt > LOOK_MS) {
@@ -130,7 +130,7 @@ export function startRelay({ mysqlUrl, namespace, nats, log }: RelayOptions): Re
     offer: (epoch, entries) => {
       if (relaying !== epoch || entries.length === 0) return wake();
       // More than it can carry at once is read again, later.
-      offered = offered.length < MOST_IN_FLIGHT ? [...offered, ...entries] : [];
+      offered = offered.length < MAX_IN_FLIGHT ? [...offered, ...entries] : [];
       wake();
     },
     waitsFor: turns.waitsFor,

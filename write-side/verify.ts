@@ -20,9 +20,9 @@ import { readHead, readJournal, type JournalHead } from './journal.js';
 import { NotificationList, storedIds } from './notifications/notification.js';
 
 /** Rows read at once. */
-const MOST_READ = 1_000;
+const MAX_READ = 1_000;
 /** Rows that are asked for by their keys at once: of many more, MariaDB makes a table first, and reads all of the other. */
-const MOST_KEYS = 250;
+const MAX_KEYS = 250;
 /** NATS has nothing more to say. */
 const SILENCE_MS = 10_000;
 
@@ -77,7 +77,7 @@ export async function checkJournal({ head, query }: Frozen, { signal, onProgress
   };
   for (
     let rows;
-    (rows = (await query('SELECT * FROM journal WHERE position > ? ORDER BY position LIMIT ?', [last, MOST_READ])) as JournalRow[]).length;
+    (rows = (await query('SELECT * FROM journal WHERE position > ? ORDER BY position LIMIT ?', [last, MAX_READ])) as JournalRow[]).length;
   ) {
     signal.throwIfAborted();
     for (const row of rows) {
@@ -135,7 +135,7 @@ export async function checkInbox({ head, query }: Frozen, { signal, onProgress }
       open = open.length > 0 && open[0]!.commandId === entry.commandId && open[0]!.actorId === entry.actorId ? [...open, entry] : [entry];
     }
     last = entries.at(-1)!.position;
-    if (entries.length < MOST_READ) {
+    if (entries.length < MAX_READ) {
       commands.push(...open.slice(-1));
       open = [];
     }
@@ -149,7 +149,7 @@ export async function checkInbox({ head, query }: Frozen, { signal, onProgress }
 
 /** Those that cannot be decoded are found by `checkJournal`. */
 async function decodable(query: Frozen['query'], after: number): Promise<JournalEntry[]> {
-  const rows = await query('SELECT position, body FROM journal WHERE position > ? ORDER BY position LIMIT ?', [after, MOST_READ]);
+  const rows = await query('SELECT position, body FROM journal WHERE position > ? ORDER BY position LIMIT ?', [after, MAX_READ]);
 
   return rows.flatMap(({ position, body }) => {
     try {
@@ -162,7 +162,7 @@ async function decodable(query: Frozen['query'], after: number): Promise<Journal
 
 async function queryKeys(query: Frozen['query'], sql: string, keys: unknown[]): Promise<RowDataPacket[]> {
   const rows: RowDataPacket[] = [];
-  for (let i = 0; i < keys.length; i += MOST_KEYS) rows.push(...(await query(sql, [keys.slice(i, i + MOST_KEYS)])));
+  for (let i = 0; i < keys.length; i += MAX_KEYS) rows.push(...(await query(sql, [keys.slice(i, i + MAX_KEYS)])));
 
   return rows;
 }
@@ -217,7 +217,7 @@ async function findStrangers(query: Frozen['query'], findings: Findings, signal:
     const rows = await query(
       `SELECT inbox.*, journal.body FROM inbox LEFT JOIN journal ON journal.position = inbox.position
        WHERE sender_id > ? OR (sender_id = ? AND command_id > ?) ORDER BY sender_id, command_id LIMIT ?`,
-      [after[0], after[0], after[1], MOST_READ],
+      [after[0], after[0], after[1], MAX_READ],
     );
     if (rows.length === 0) return;
     for (const row of rows) {
@@ -271,9 +271,9 @@ export async function checkState(frozen: Frozen, type: AggregateVersion['type'],
       `SELECT position, aggregate_id, aggregate_version, body FROM journal FORCE INDEX (history)
        WHERE aggregate_type = ? AND (aggregate_id > ? OR (aggregate_id = ? AND aggregate_version > ?))
        ORDER BY aggregate_id, aggregate_version LIMIT ?`,
-      [type, lastId, lastId, lastVersion, MOST_READ],
+      [type, lastId, lastId, lastVersion, MAX_READ],
     );
-    isLast = rows.length < MOST_READ;
+    isLast = rows.length < MAX_READ;
     const folded: Folded[] = [];
     const close = () => {
       if (open.length > 0) folded.push(foldOf(type, open, findings));
@@ -351,7 +351,7 @@ async function compareRows(
   const expected = new Map(folded.map((one) => [one.id, one]));
   for (let from = after; ;) {
     const [condition, values] = upTo === null ? ['', []] : [`AND ${key} <= ?`, [upTo]];
-    const rows = await query(`SELECT * FROM ${table} WHERE ${key} > ? ${condition} ORDER BY ${key} LIMIT ?`, [from, ...values, MOST_READ]);
+    const rows = await query(`SELECT * FROM ${table} WHERE ${key} > ? ${condition} ORDER BY ${key} LIMIT ?`, [from, ...values, MAX_READ]);
     for (const row of rows) {
       const id = row[key] as string;
       const one = expected.get(id);
@@ -360,7 +360,7 @@ async function compareRows(
       if (!one) findings.differ(() => ({ what: `${table} ${id}`, is: 'a row', shouldBe: null, position: null }));
       else if (one.state) compareRow(`${table} ${id}`, row, one.state, one.position, findings);
     }
-    if (rows.length < MOST_READ) break;
+    if (rows.length < MAX_READ) break;
     from = rows.at(-1)![key] as string;
   }
   for (const { id, state, position } of expected.values()) {
@@ -455,12 +455,12 @@ export async function checkStream(
     let known: Awaited<ReturnType<typeof readJournal>> = [];
     const entryAt = async (position: number) => {
       if (!(known[0] && known[0].position <= position && known.at(-1)!.position >= position)) {
-        known = await readJournal(pool, position - 1, MOST_READ);
+        known = await readJournal(pool, position - 1, MAX_READ);
       }
       return known.find((entry) => entry.position === position);
     };
     const consumer = await nats.js.consumers.get(stream, { deliver_policy: DeliverPolicy.All });
-    const messages = await consumer.consume({ max_messages: MOST_READ });
+    const messages = await consumer.consume({ max_messages: MAX_READ });
     const silence = setTimeout(() => messages.stop(), SILENCE_MS);
     let seen = 0;
     for await (const message of messages) {
@@ -481,7 +481,7 @@ export async function checkStream(
         findings.looked += 1;
       }
       seen = message.seq;
-      if (seen % MOST_READ === 0) onProgress(seen, info.state.last_seq);
+      if (seen % MAX_READ === 0) onProgress(seen, info.state.last_seq);
       if (seen >= info.state.last_seq || message.info.pending === 0) break;
     }
     clearTimeout(silence);

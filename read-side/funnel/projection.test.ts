@@ -8,7 +8,7 @@ import type { Event, JournalEntry } from '../../shared/messages/event.js';
 import { createApply, type PositionedWrite } from '../apply.js';
 import { APPLIED, prefixOf, type Shard, type Space } from '../shard.js';
 import { funnel } from './projection.js';
-import { FUNNEL, FUNNEL_STEPS, funnelSteps, MOST_IN_A_CHUNK, nearestRank, readFunnelChunk, type ChunkStart, type SignUp } from './query.js';
+import { FUNNEL, FUNNEL_STEPS, funnelSteps, MAX_IN_A_CHUNK, nearestRank, readFunnelChunk, type ChunkStart, type SignUp } from './query.js';
 
 const DAY_MS = 86_400_000;
 
@@ -74,7 +74,7 @@ class Bench {
     for (let next: ChunkStart | null = { at: from, skip: 0 }; next;) {
       const { value, applied } = await readFunnelChunk(redis, this.space, this.shard, { from, to }, next);
       expect(applied).toBe(this.position);
-      expect(value.signUps.length).toBeLessThanOrEqual(MOST_IN_A_CHUNK);
+      expect(value.signUps.length).toBeLessThanOrEqual(MAX_IN_A_CHUNK);
       for (const signUp of value.signUps) {
         expect(found.has(signUp.authorId)).toBe(false);
         found.set(signUp.authorId, signUp);

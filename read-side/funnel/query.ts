@@ -36,7 +36,7 @@ export interface SignUp {
 }
 
 /** Sign-ups that one script reads, at the most: about 2 ms of Redis's time. */
-export const MOST_IN_A_CHUNK = 1_000;
+export const MAX_IN_A_CHUNK = 1_000;
 
 /** Where the next chunk begins: at this moment, after so many of it. */
 export interface ChunkStart {
@@ -56,7 +56,7 @@ export interface Chunk {
 // How many there are in the period, a list of ids with their moments, then one list of moments a step.
 const CHUNK = `
 local from, start, to = ARGV[1], ARGV[2], '(' .. ARGV[3]
-local found = redis.call('ZRANGE', key('${SIGNED_UP}'), start, to, 'BYSCORE', 'LIMIT', ARGV[4], ${MOST_IN_A_CHUNK}, 'WITHSCORES')
+local found = redis.call('ZRANGE', key('${SIGNED_UP}'), start, to, 'BYSCORE', 'LIMIT', ARGV[4], ${MAX_IN_A_CHUNK}, 'WITHSCORES')
 local ids = {}
 for i = 1, #found, 2 do table.insert(ids, found[i]) end
 local reply = {redis.call('ZCOUNT', key('${SIGNED_UP}'), from, to), found}
@@ -84,7 +84,7 @@ export function readFunnelChunk(redis: Redis, space: Space, shard: Shard, period
 }
 
 function nextChunk(signUps: SignUp[], start: ChunkStart): ChunkStart | null {
-  if (signUps.length < MOST_IN_A_CHUNK) return null;
+  if (signUps.length < MAX_IN_A_CHUNK) return null;
   const { at } = signUps.at(-1)!;
   const seen = signUps.filter((signUp) => signUp.at === at).length;
 

@@ -10,7 +10,7 @@ import { createApply, type Apply, type PositionedWrite } from '../apply.js';
 import { readChanges } from '../changes.js';
 import { APPLIED, prefixOf, type Shard, type Space } from '../shard.js';
 import { notifications } from './projection.js';
-import { decodeNotificationChange, MOST_NOTIFICATIONS, NOTIFICATIONS, readNotifications, type NotificationRow } from './query.js';
+import { decodeNotificationChange, MAX_NOTIFICATIONS, NOTIFICATIONS, readNotifications, type NotificationRow } from './query.js';
 
 let redis: Redis;
 beforeAll(() => {
@@ -179,7 +179,7 @@ describe('a notifications shard', () => {
     const [reader] = readers as [string];
     const [popular, forgotten] = [newId(), newId()];
     await bench.run([bench.notified(reader, { kind: 'REPLY', cheepId: forgotten })]);
-    const likes = Array.from({ length: MOST_NOTIFICATIONS - 1 }, () =>
+    const likes = Array.from({ length: MAX_NOTIFICATIONS - 1 }, () =>
       bench.notified(reader, { kind: 'LIKE', cheepId: popular, likerId: newId() }),
     );
     for (let i = 0; i < likes.length; i += 250) await bench.run(likes.slice(i, i + 250));
@@ -187,11 +187,11 @@ describe('a notifications shard', () => {
 
     await bench.run([bench.notified(reader, { kind: 'FOLLOW', followerId: newId() })], 2);
     const { items, unreadCount } = await bench.readAll(reader, 1_000);
-    expect(items).toEqual(bench.expected(reader).slice(0, MOST_NOTIFICATIONS));
-    expect(unreadCount).toBe(MOST_NOTIFICATIONS);
+    expect(items).toEqual(bench.expected(reader).slice(0, MAX_NOTIFICATIONS));
+    expect(unreadCount).toBe(MAX_NOTIFICATIONS);
     // What was let go of is in no key any more.
     expect(await redis.exists(`${prefixOf(bench.space, bench.shard)}about:${forgotten}`)).toBe(0);
-    expect(await redis.hlen(`${prefixOf(bench.space, bench.shard)}rows:${reader}`)).toBe(MOST_NOTIFICATIONS);
+    expect(await redis.hlen(`${prefixOf(bench.space, bench.shard)}rows:${reader}`)).toBe(MAX_NOTIFICATIONS);
 
     await bench.run([bench.delete(popular)], 2);
     expect((await bench.readAll(reader, 1_000)).items.map(({ notice }) => notice.kind)).toEqual(['FOLLOW']);

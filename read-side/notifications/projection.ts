@@ -1,6 +1,6 @@
 import { at, defineProjection, everywhere } from '../projection.js';
 import { packId } from '../shard.js';
-import { MOST_NOTIFICATIONS, NOTIFICATIONS, type StoredNotification } from './query.js';
+import { MAX_NOTIFICATIONS, NOTIFICATIONS, type StoredNotification } from './query.js';
 
 // Names of keys here and in query.ts are the same; see the table there.
 const lua = `
@@ -26,7 +26,7 @@ functions.notify = function(position, reader, id, sequence, row, cheep)
   redis.call('ZADD', list, sequence, id)
   redis.call('HSET', rows, id, row)
   if cheep ~= '' then redis.call('SADD', key('about:' .. cheep), reader .. id) end
-  local over = redis.call('ZCARD', list) - ${MOST_NOTIFICATIONS}
+  local over = redis.call('ZCARD', list) - ${MAX_NOTIFICATIONS}
   if over > 0 then
     local oldest = redis.call('ZRANGE', list, 0, over - 1)
     for _, old in ipairs(oldest) do

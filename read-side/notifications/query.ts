@@ -22,7 +22,7 @@ import { numberIn, packId, readShard, readShardBy, shardOf, type Reply, type Sha
 export const NOTIFICATIONS = { name: 'notifications', version: 2 };
 
 /** Of each reader; older ones are forgotten, read or not. */
-export const MOST_NOTIFICATIONS = 10_000;
+export const MAX_NOTIFICATIONS = 10_000;
 
 export const notificationShard = (readerId: string, space: Space): Shard => shardOf(NOTIFICATIONS, readerId, space);
 

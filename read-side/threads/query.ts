@@ -14,7 +14,7 @@ import { packId, readShardBy, shardOf, unpackId, type Shard, type Snapshot, type
 export const THREADS = { name: 'threads', version: 1 };
 
 /** Cheeps above one that can be asked for: the nearest. */
-export const MOST_ANCESTORS = 100;
+export const MAX_ANCESTORS = 100;
 
 export const threadKey = (threadId: string) => `thread:${threadId}`;
 
@@ -23,7 +23,7 @@ export const threadShard = (threadId: string, space: Space): Shard => shardOf(TH
 // The whole way up in one call, however long it is.
 const WALK = `
 local thread, way, cheep = key(ARGV[1]), {}, ARGV[2]
-for i = 1, ${MOST_ANCESTORS} do
+for i = 1, ${MAX_ANCESTORS} do
   cheep = redis.call('HGET', thread, cheep)
   if not cheep then break end
   way[i] = cheep

@@ -18,8 +18,8 @@ interface Posts {
 /** A position in eight bytes, and a packed cheep id. */
 const ENTRY_LENGTH = 24;
 /** Lists that are asked for at once, and sets: Redis does nothing else meanwhile. */
-const MOST_LISTS = 64;
-const MOST_SETS = 32;
+const MAX_LISTS = 64;
+const MAX_SETS = 32;
 /** With the posts of so many authors, each 800 at the most, no more readers are taken on. */
 const ENOUGH_AUTHORS = 2_000;
 
@@ -28,8 +28,8 @@ export const makeTimelines =
   async (redis, key, readers) => {
     const followed = new Map<string, string[]>();
     const authors = new Set<string>();
-    for (let i = 0; i < readers.length && authors.size < ENOUGH_AUTHORS; i += MOST_SETS) {
-      const some = readers.slice(i, i + MOST_SETS);
+    for (let i = 0; i < readers.length && authors.size < ENOUGH_AUTHORS; i += MAX_SETS) {
+      const some = readers.slice(i, i + MAX_SETS);
       writeTogether(redis);
       const theirs = await Promise.all(some.map((reader) => redis.sdiff(key(`following:${reader}`), key(`merges:${reader}`))));
       for (let n = 0; n < some.length && authors.size < ENOUGH_AUTHORS; n++) {
@@ -59,8 +59,8 @@ async function readAll(
 ): Promise<Map<string, Posts>> {
   const hasDeleted = (await redis.exists(deleted)) === 1;
   const posts = new Map<string, Posts>();
-  for (let i = 0; i < authors.length; i += MOST_LISTS) {
-    const some = authors.slice(i, i + MOST_LISTS);
+  for (let i = 0; i < authors.length; i += MAX_LISTS) {
+    const some = authors.slice(i, i + MAX_LISTS);
     writeTogether(redis);
     const theirs = await Promise.all(some.map((author) => readPosts(redis, keyOf(author), most, hasDeleted)));
     some.forEach((author, n) => posts.set(author, theirs[n]!));

@@ -11,7 +11,7 @@ import { Random } from './random.js';
 import { RecordedSession, RecordedSubscriber, Recorder, type Viewer } from './recorder.js';
 import { unfinished } from './subscriptions.js';
 
-const MOST_THINKING_MS = 80;
+const MAX_THINKING_MS = 80;
 /** Whom each of the first citizens follows at the beginning. */
 const FOLLOWED_AT_FIRST = 6;
 
@@ -194,7 +194,7 @@ export class Citizen {
     for (let n = 0; !fleet.isOver; n++) {
       // Each deed has numbers of its own, however many the one before it took.
       const random = fleet.random(`${session.name}, ${n}`);
-      const thinkingMs = random.integer(0, MOST_THINKING_MS);
+      const thinkingMs = random.integer(0, MAX_THINKING_MS);
       await this.act(random.pick(DEEDS), n, random);
       await pause(thinkingMs);
     }

@@ -45,7 +45,7 @@ const ANSWER_DEADLINE_MS = 8_000;
 const INSISTING_MS = 120_000;
 const PAUSE_MS = 100;
 /** That are sent at once. */
-const MOST_TOKENS = 16;
+const MAX_TOKENS = 16;
 
 /** Those that say: not now. Any other is a fault of the test, or of the system. */
 const EXPECTED_CODES = new Set(['NOT_CAUGHT_UP', 'UNAVAILABLE', 'OVERLOADED']);
@@ -277,7 +277,7 @@ export class RecordedSession {
   hear(friend: RecordedSession): void {
     const { recorder } = this;
     const { token } = friend;
-    if (!token || this.tokens.length === MOST_TOKENS) return;
+    if (!token || this.tokens.length === MAX_TOKENS) return;
     const start = recorder.now();
     this.tokens = [...this.tokens, token];
     recorder.history.operations.push({

@@ -14,7 +14,7 @@ import type { Past, Placed } from './past.js';
 /** Changes that a shard's log keeps at least: a cursor is too old only when more than these came after it. */
 const KEPT_CHANGES = 10_000;
 /** Frames that wait for one subscriber: only when there are more is it too slow. */
-const MOST_WAITING = 1_000;
+const MAX_WAITING = 1_000;
 
 /** What a frame is to tell, of one position of the journal. */
 export interface Change {
@@ -295,7 +295,7 @@ class LogCheck {
     const isOneChange = !this.isReplaying && cause?.position === position && cause.reason === reason;
     const isInPlaceOfAll =
       (reason === 'CURSOR_TOO_OLD' && position - from > KEPT_CHANGES) ||
-      (reason === 'TOO_SLOW' && (passed.length > MOST_WAITING || position - from > KEPT_CHANGES)) ||
+      (reason === 'TOO_SLOW' && (passed.length > MAX_WAITING || position - from > KEPT_CHANGES)) ||
       (this.isReplaying && cause?.reason === reason);
     if (!isOneChange && !isInPlaceOfAll) {
       this.report('reset without a cause', `${this.name} was reset at ${position} (${reason}), after ${from}`);

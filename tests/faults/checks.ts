@@ -27,7 +27,7 @@ import type { Load } from './load.js';
 
 const QUIET_MS = 60_000;
 /** What JetStream had when it lost it was accepted no longer before that than this: nothing waits for longer here. */
-const MOST_WAITING_MS = 60_000;
+const MAX_WAITING_MS = 60_000;
 const SHOWN = 20;
 /** Messages of a stream. */
 const READ_AT_ONCE = 1_000;
@@ -59,7 +59,7 @@ export async function expectAllIsWell(cluster: Cluster, load: Load, planted: Pla
 
   const known = new Set(journal.map(({ actorId, commandId }) => `${actorId} ${commandId}`));
   const lost = accepted.filter(({ command: { actorId, commandId }, at }) => {
-    const isExcused = planted.losses.some((loss) => loss > at - 1_000 && loss < at + MOST_WAITING_MS);
+    const isExcused = planted.losses.some((loss) => loss > at - 1_000 && loss < at + MAX_WAITING_MS);
 
     return !known.has(`${actorId} ${commandId}`) && !isExcused;
   });

@@ -43,15 +43,15 @@ export class Planted {
     cluster.nats.connection.subscribe(natsNames(cluster.namespace).allCommands, {
       callback: (_, { subject, data, headers: had }) => {
         this.commands.push({ subject, data, headers: had });
-        if (this.commands.length > MOST_OVERHEARD) this.commands.shift();
+        if (this.commands.length > MAX_OVERHEARD) this.commands.shift();
       },
     });
   }
 }
 
-const MOST_OVERHEARD = 500;
+const MAX_OVERHEARD = 500;
 const SENT_AGAIN = 60;
-const MOST_SHIFTED_SECONDS = 3_600;
+const MAX_SHIFTED_SECONDS = 3_600;
 
 const SERVICES: ServiceName[] = ['gateway', 'write-side', 'read-side'];
 /** Longer than MySQL bears a silent connection, and Redis a lease. */
@@ -103,7 +103,7 @@ const serviceFaults: Fault[] = SERVICES.flatMap((name) => [
           await service.kill();
           service.startWithClock();
           await service.ready(10_000).catch(() => undefined); // Something else may be amiss, too.
-          service.shift(random.integer(-MOST_SHIFTED_SECONDS, MOST_SHIFTED_SECONDS));
+          service.shift(random.integer(-MAX_SHIFTED_SECONDS, MAX_SHIFTED_SECONDS));
           return async () => {
             await service.kill();
             service.start();

@@ -8,8 +8,8 @@ import type { Load } from './load.js';
 /** For a machine that has other things to do. */
 export const SLACK_MS = 10_000;
 const CHANCE_OF_TWO = 0.4;
-const MOST_APART_MS = 1_500;
-const MOST_BETWEEN_MS = 300;
+const MAX_APART_MS = 1_500;
+const MAX_BETWEEN_MS = 300;
 
 export interface Recovery {
   kinds: string[];
@@ -46,7 +46,7 @@ export class Deck {
         this.left.unshift(fault);
         break;
       }
-      const afterMs = made.length === 0 ? 0 : random.integer(0, MOST_APART_MS);
+      const afterMs = made.length === 0 ? 0 : random.integer(0, MAX_APART_MS);
       made.push({ fault, target: random.pick(targets), lastsMs: random.integer(...fault.lastsMs), afterMs });
     }
 
@@ -88,7 +88,7 @@ export async function playFaults(
     tell(`    all is well after ${Math.round(ms)} ms`);
     recoveries.push({ kinds: step.map(({ fault }) => fault.kind), ms });
     if (ms > boundMs) throw new Error(`after ${what} it took ${Math.round(ms)} ms until all was well, and ${boundMs} is the most`);
-    await pause(random.integer(0, MOST_BETWEEN_MS));
+    await pause(random.integer(0, MAX_BETWEEN_MS));
   }
 
   return recoveries;

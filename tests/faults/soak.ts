@@ -81,12 +81,12 @@ const CAPACITY_MS = 10_000;
 const CAPACITY_CLIENTS = 256;
 const TIMES_CAPACITY = 2;
 /** Who has more than this under way sends no more: it would only measure itself. */
-const MOST_UNDER_WAY = 6_000;
+const MAX_UNDER_WAY = 6_000;
 const ANSWER_DEADLINE_MS = 10_000;
 const TICK_MS = 10;
 const SAMPLE_MS = 2_000;
 /** Of a service's memory in the last third of the time, above that in the second. */
-const MOST_GROWTH = 1.2;
+const MAX_GROWTH = 1.2;
 const NOISE_MIB = 48;
 /** For 99 of 100 refusals: a gateway lets nobody wait for more than a second, and who asks here shares the cores with it. */
 const REFUSED_WITHIN_MS = 1_500;
@@ -153,7 +153,7 @@ export async function overload(cluster: Cluster, planted: Planted, minutes: numb
   while (performance.now() - start < lastsMs) {
     const due = ((performance.now() - start) / 1_000) * capacity * TIMES_CAPACITY;
     for (; sent < due; sent++) {
-      if (underWay >= MOST_UNDER_WAY) {
+      if (underWay >= MAX_UNDER_WAY) {
         counts.set('not sent', (counts.get('not sent') ?? 0) + 1);
         continue;
       }
@@ -177,7 +177,7 @@ export async function overload(cluster: Cluster, planted: Planted, minutes: numb
     tell(`  ${name.padEnd(16)} ${first} MiB, ${second} MiB, ${last} MiB at the most in each third`);
     // The servers' memory is data, which grows as it should.
     const isService = cluster.services.some(({ label }) => label === name);
-    if (isService && last > second * MOST_GROWTH + NOISE_MIB) wrong.push(`the memory of ${name} has grown from ${second} to ${last} MiB`);
+    if (isService && last > second * MAX_GROWTH + NOISE_MIB) wrong.push(`the memory of ${name} has grown from ${second} to ${last} MiB`);
   }
   // Nobody has gone, so whoever loses a shard is only late, and others do then what it was about to do.
   if (moves > 0) wrong.push(`shards have changed hands ${moves} times`);

@@ -37,7 +37,7 @@ import { assertAtOnce } from './runs.js';
 
 const DATABASE = 12;
 /** So that what was missed is read in several pages. */
-const MOST_IN_A_READ = 3;
+const MAX_IN_A_READ = 3;
 
 let redis: Redis;
 beforeAll(() => {
@@ -240,7 +240,7 @@ class Gateway {
       };
     };
     this.hear = (message) => callback(null, { json: () => message });
-    this.feed = new Feed(kind.definition, new Reads(this.slow(redis), progress, () => this.epoch.space), progress, log, MOST_IN_A_READ);
+    this.feed = new Feed(kind.definition, new Reads(this.slow(redis), progress, () => this.epoch.space), progress, log, MAX_IN_A_READ);
   }
 
   /** @param back it is told of what was so many entries ago */
@@ -474,16 +474,16 @@ class Subscription {
         return (!this.isLive && (this.isForeign || isTorn)) || epoch !== this.town.epochs[0];
       case 'TOO_SLOW':
         // When a tail has missed something, all who listen to it begin anew, whoever it was who was so far behind.
-        return inLog.length >= this.town.logLength || skipped.length > MOST_WAITING;
+        return inLog.length >= this.town.logLength || skipped.length > MAX_WAITING;
       default:
         return !this.isLive && (skipped.findLast(({ news }) => news.type === 'reset')?.news.reason ?? null) === reason;
     }
   }
 }
 
-const MOST_IN_A_BATCH = 256;
+const MAX_IN_A_BATCH = 256;
 /** The bound of feed.ts. */
-const MOST_WAITING = 1_000;
+const MAX_WAITING = 1_000;
 
 interface TownOptions {
   kind: keyof typeof KINDS;
@@ -561,7 +561,7 @@ class FedTown {
     const end = Math.min(epoch.applied[number]! + count, epoch.journal.length);
     while (epoch.applied[number]! < end) {
       const from = epoch.applied[number]!;
-      const entries = epoch.journal.slice(from, Math.min(from + MOST_IN_A_BATCH, end));
+      const entries = epoch.journal.slice(from, Math.min(from + MAX_IN_A_BATCH, end));
       const writes = entries.flatMap((entry) =>
         this.projection
           .writes(entry)
@@ -768,7 +768,7 @@ describe('feeds', () => {
         }
         const taken = await subscription.take(Infinity);
         const resets = taken.filter(({ type }) => type === 'reset');
-        if (taken.length > MOST_WAITING || resets.length > 1) throw new Error(`${taken.length} frames waited, ${resets.length} resets`);
+        if (taken.length > MAX_WAITING || resets.length > 1) throw new Error(`${taken.length} frames waited, ${resets.length} resets`);
         await town.catchUp();
       } finally {
         await town.end();

@@ -153,7 +153,7 @@ function memoized<T>(make: (text: string) => T): (text: string) => T {
 }
 
 /** As many tokens as one request may bring. */
-const MOST_TOKENS = 16;
+const MAX_TOKENS = 16;
 
 export class Face {
   /** Of the latest writes, each as it was given: whoever reads brings them all. */
@@ -169,7 +169,7 @@ export class Face {
 
   /** From now on, what is read is no older than this. */
   remember(token: string): void {
-    this.tokens = [token, ...this.tokens].slice(0, MOST_TOKENS);
+    this.tokens = [token, ...this.tokens].slice(0, MAX_TOKENS);
   }
 
   /** The gateways take turns. `accessToken` says who asks; null for nobody. */

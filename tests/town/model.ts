@@ -104,8 +104,8 @@ export interface Listed {
   place: number | string;
 }
 
-const MOST_ANCESTORS = 100;
-const MOST_NAMES = 20;
+const MAX_ANCESTORS = 100;
+const MAX_NAMES = 20;
 
 export class Town {
   authors = new Map<string, Author>();
@@ -427,7 +427,7 @@ export class Town {
   ancestorsOf(cheepId: string): Cheep[] {
     const ancestors: Cheep[] = [];
     let next = this.cheeps.get(cheepId)?.inReplyTo;
-    while (next && ancestors.length < MOST_ANCESTORS) {
+    while (next && ancestors.length < MAX_ANCESTORS) {
       const cheep = this.cheeps.get(next)!;
       ancestors.unshift(cheep);
       next = cheep.inReplyTo;
@@ -511,7 +511,7 @@ export function namesIn(message: string): { start: number; end: number; username
     found.push({ start, end: start + 1 + username.length, username });
   }
 
-  return found.slice(0, MOST_NAMES);
+  return found.slice(0, MAX_NAMES);
 }
 
 const isAt = (character: string | undefined) => character === '@' || character === '＠';

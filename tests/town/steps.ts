@@ -11,7 +11,7 @@ import { World } from './world.js';
 type Step = fc.AsyncCommand<Town, World>;
 
 const CAST = 5;
-const MOST_STEPS = 70;
+const MAX_STEPS = 70;
 
 const some = fc.nat(10_000);
 const said = (what: string, value: unknown) => `${what}(${JSON.stringify(value)})`;
@@ -114,7 +114,7 @@ const nextPages = fc.record({ which: some, first: fc.integer({ min: 1, max: 5 })
 export const lives = (replayPath?: string): fc.Arbitrary<Iterable<Step>> =>
   fc.noBias(
     fc.commands([acts, acts, acts, acts, acts, crowds, crowds, crowds, repeats, repeats, logIns, looks, looks, pages, nextPages], {
-      maxCommands: MOST_STEPS,
+      maxCommands: MAX_STEPS,
       size: 'max',
       ...(replayPath ? { replayPath } : {}),
     }),

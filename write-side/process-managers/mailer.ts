@@ -15,7 +15,7 @@ import type { Mail, Post } from './post.js';
 import type { ProcessManagerOptions } from './process-manager.js';
 
 /** Mails under way at once, at the most. */
-const MOST_UNDER_WAY = 8;
+const MAX_UNDER_WAY = 8;
 /**
  * To one address in a day, at the most: nobody's mailbox is filled by strangers who sign up only to follow them, or with that address. The mails
  * beyond are not sent; what they would say is among the notifications.
@@ -31,7 +31,7 @@ export function mailer(post: Post, log: Logger): Pick<ProcessManagerOptions, 'na
 
   return {
     name: 'mailer',
-    mostUnderWay: MOST_UNDER_WAY,
+    mostUnderWay: MAX_UNDER_WAY,
     react: ({ event }, _, connection) =>
       event.type === 'AuthorNotified' && isWorthAMail(event.notice)
         ? sendOnce({ post, connection, sent, log }, event.notificationId, event.recipientId, event.notice)

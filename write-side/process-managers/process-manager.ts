@@ -46,7 +46,7 @@ const LOOK_MS = 1_000;
 /** Messages that may wait on this side. */
 const BUFFER = 256;
 /** Entries read at once from the journal, when the stream of events has lost them. */
-const MOST_MISSING = 256;
+const MAX_MISSING = 256;
 
 export function startProcessManager(options: ProcessManagerOptions): Turns {
   const { name, mysqlUrl, namespace, log } = options;
@@ -178,7 +178,7 @@ class Turn {
     if (!position) return; // Put into the stream of events by hand; the relay has parked it.
     while (this.received + 1 < position && !this.isOver) {
       // A gap: the stream has lost what the journal has.
-      const missing = await readJournal(this.connection, this.received, MOST_MISSING);
+      const missing = await readJournal(this.connection, this.received, MAX_MISSING);
       if (missing.length === 0) throw new Error(`the journal has nothing after position ${this.received}`);
       for (const entry of missing) await this.take(entry.position, entry.body);
     }

@@ -22,12 +22,12 @@ export function reactionsTo(entry: JournalEntry, now: Date): (CommandMessage & {
 }
 
 /** Commands under way at once, at the most, but for those of one last entry. */
-const MOST_UNDER_WAY = 256;
+const MAX_UNDER_WAY = 256;
 
 /** The process manager that tells authors what happened. It has done so for an entry when each of its commands has an outcome. */
 export const reactions = (sender: ReactionSender): Pick<ProcessManagerOptions, 'name' | 'mostUnderWay' | 'react'> => ({
   name: 'reactions',
-  mostUnderWay: MOST_UNDER_WAY,
+  mostUnderWay: MAX_UNDER_WAY,
   react: (entry, signal) => {
     const commands = reactionsTo(entry, new Date());
     if (commands.length === 0) return null;

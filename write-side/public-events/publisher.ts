@@ -30,9 +30,9 @@ export interface PublisherOptions {
 /** The lock, the epoch and the public stream are looked at this often; it also keeps the connection from falling silent. */
 const LOOK_MS = 1_000;
 /** Events published without waiting for their acknowledgements, at the most; as many again may wait. */
-const MOST_IN_FLIGHT = 256;
+const MAX_IN_FLIGHT = 256;
 /** Entries read from the journal at once, when the stream of events has lost them. */
-const MOST_MISSING = 256;
+const MAX_MISSING = 256;
 
 export function startPublisher({ mysqlUrl, namespace, nats, log }: PublisherOptions): Turns {
   const lock = lockNames(namespace).publicEvents;
@@ -104,7 +104,7 @@ class Publication {
     log.info({ epoch, position: this.received, sequence: this.sequence }, 'publishing public events');
     this.following = follow(nats, {
       stream: names.events(epoch),
-      buffer: MOST_IN_FLIGHT,
+      buffer: MAX_IN_FLIGHT,
       log,
       // Sequences are never behind positions, so this is never too late.
       from: () => this.received + 1,
@@ -165,7 +165,7 @@ class Publication {
     if (!position) return; // Put into the stream of events by hand; the relay has parked it.
     while (this.received + 1 < position && !this.ended.aborted) {
       // A gap: the stream has lost what the journal has.
-      const missing = await readJournal(this.connection, this.received, MOST_MISSING);
+      const missing = await readJournal(this.connection, this.received, MAX_MISSING);
       if (missing.length === 0) throw new Error(`the journal has nothing after position ${this.received}`);
       for (const entry of missing) await this.take(entry.position, entry.body);
     }
@@ -183,13 +183,13 @@ class Publication {
     h.set(HEADERS.entryId, message.event.id);
     this.waiting.push({ subject: this.names.publicEvent(this.epoch, message.name), body: JSON.stringify(message.event), headers: h });
     this.working ??= this.work();
-    if (this.waiting.length >= MOST_IN_FLIGHT) return new Promise((resolve) => (this.resume = resolve));
+    if (this.waiting.length >= MAX_IN_FLIGHT) return new Promise((resolve) => (this.resume = resolve));
   }
 
   private async work(): Promise<void> {
     try {
       while (this.waiting.length > 0 && !this.ended.aborted) {
-        const batch = this.waiting.splice(0, MOST_IN_FLIGHT);
+        const batch = this.waiting.splice(0, MAX_IN_FLIGHT);
         this.resume?.();
         this.resume = null;
         crashPoint('public events: before publish');
