@@ -2,7 +2,7 @@
  * What an attack does to somebody else: a reader of a timeline, at another address, is measured alone, and then while the attack goes on.
  * `npm run test:attacks` runs these tests, one file at a time: beside others, latencies would tell of those.
  *
- * Where other things run on the machine, as they may where `.ci/run` does, a p99 tells little. With MACHINE_IS_SHARED=1 attacks are shorter, and the
+ * Where other things run on the machine, a p99 tells little. With MACHINE_IS_SHARED=1 attacks are shorter, and the
  * bounds of time and memory are those that only a fault reaches; that nobody gets an error, and that the process stays, holds in any case.
  */
 import { fork } from 'node:child_process';
