@@ -136,7 +136,6 @@ export class Connections {
     const { site: address, isProxy } = this.origins.peerOf(socket);
     const its = this.counts.get(address) ?? 0;
     if (!isProxy && its >= (this.max * MAX_PERCENT_OF_ONE) / 100) return void socket.destroy();
-    if (this.silent.size >= MAX_SILENT) this.closeIdle();
     if (this.count >= this.max && !this.closeIdle() && !this.closeSlow()) return void socket.destroy();
     const connection: Connection = {
       socket,
@@ -151,9 +150,14 @@ export class Connections {
     this.counts.set(address, its + 1);
     this.count += 1;
     this.connections.set(socket, connection);
-    this.idleOf(connection).add(address, connection);
     socket.once('close', () => this.gone(connection));
-    intake.add(socket, address);
+    // Until then it is we who keep it waiting, whatever has come on it.
+    intake.add(socket, address, () => this.isRead(connection));
+  }
+
+  private isRead(connection: Connection): void {
+    if (this.silent.size >= MAX_SILENT) this.closeIdle();
+    this.silent.add(connection.address, connection);
   }
 
   private gone(connection: Connection): void {

@@ -47,6 +47,7 @@ interface Source {
   /** What comes next is read in any case. */
   hasTurn: boolean;
   isHolding: boolean;
+  readonly onBegun: () => void;
 }
 
 export class Intake {
@@ -73,8 +74,8 @@ export class Intake {
     server.on('upgrade', ({ socket }) => this.upgraded(socket));
   }
 
-  /** @param socket that is not read yet */
-  add(socket: Socket, site: string): void {
+  /** @param socket that is not read yet @param onBegun called when it is about to be */
+  add(socket: Socket, site: string, onBegun: () => void = () => undefined): void {
     const source: Source = {
       socket,
       key: [site, ++this.seen],
@@ -85,6 +86,7 @@ export class Intake {
       isWaiting: false,
       hasTurn: false,
       isHolding: false,
+      onBegun,
     };
     this.sources.set(socket, source);
     if (this.mayRead(source)) this.begin(source);
@@ -148,6 +150,7 @@ export class Intake {
   private begin(source: Source): void {
     const { socket, key } = source;
     const begun = performance.now();
+    source.onBegun();
     this.serve(socket);
     source.isServed = true;
     socket.resume();
