@@ -19,6 +19,8 @@ const AT_ONCE = 24;
 /** An attack is over when the gateway has answered and then said nothing for so long: most leave the connection open. */
 const QUIET_MS = 120;
 const MAX_ATTACK_MS = 1_500;
+/** Of the gateway's log, when others have noticed something. */
+const SHOWN_CHARACTERS = 5_000;
 /** Of the gateway's process: it begins with some 150 MiB, and holds 256 MiB for sockets that don't read. */
 const MAX_RESIDENT_MIB = 900;
 
@@ -50,7 +52,11 @@ export async function fuzz(system: System, ownSeconds: number): Promise<number> 
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    await innocents.goOn(isNamed);
+    await innocents.goOn(isNamed).catch((error: unknown) => {
+      throw new Error(`${isNamed}: ${String(error)}. The gateway's log ends with\n${gateway.log(Infinity).slice(-SHOWN_CHARACTERS)}`, {
+        cause: error,
+      });
+    });
     expect({ isNamed, errors: errorsIn(gateway.log(Infinity)) }).toEqual({ isNamed, errors: [] });
     expect(residentMiB(gateway.pid!)).toBeLessThan(MAX_RESIDENT_MIB);
   }
