@@ -183,8 +183,9 @@ export class Intake {
     source.hasTurn = false;
     let at = 0;
     for (; at < chunk.length && source.parse && !socket.destroyed; at += PIECE_BYTES) {
-      // The HTTP server does not want more of it now. What is paused by somebody is resumed by them.
-      if (socket.isPaused()) return void socket.unshift(chunk.subarray(at));
+      // The HTTP server does not want more of it now (`_paused` is its own mark, and it ends the process if it is fed all the same). What is paused by
+      // somebody is resumed by them.
+      if (socket.isPaused() || (socket as { _paused?: boolean })._paused) return void socket.unshift(chunk.subarray(at));
       if (!mayRead) {
         socket.pause();
         socket.unshift(chunk.subarray(at));
