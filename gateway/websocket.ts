@@ -246,8 +246,8 @@ export function serveWebsocket(
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_FRAGMENTS,
     perMessageDeflate: false,
-    // One message in each round of the process's loop: else all that one socket has sent is taken at once, and all others wait for that.
-    allowSynchronousEvents: false,
+    // With false, one message in each round of the loop, `ws` 8.23.0 ends the process: it reads a frame's data when its mask was let go of already.
+    allowSynchronousEvents: true,
   });
   const unanswered = new WeakMap<WebSocket, number>();
   const heart = setInterval(() => {
