@@ -246,8 +246,8 @@ export function serveWebsocket(
     maxFragments: MAX_FRAGMENTS,
     maxBufferedChunks: MAX_FRAGMENTS,
     perMessageDeflate: false,
-    // With false, one message in each round of the loop, `ws` 8.23.0 ends the process: it reads a frame's data when its mask was let go of already.
-    allowSynchronousEvents: true,
+    // One message in each round of the process's loop: else all that one socket has sent is taken at once, and all others wait for that.
+    allowSynchronousEvents: false,
   });
   const unanswered = new WeakMap<WebSocket, number>();
   const heart = setInterval(() => {
@@ -417,6 +417,7 @@ export function serveWebsocket(
       },
       session,
     );
+    endAloneWithoutMask(websocket);
     websocket.on('ping', cutOffUnread);
     websocket.on('pong', () => unanswered.delete(websocket));
     websocket.on('error', (error) => log.debug({ err: error }, 'a websocket failed'));
@@ -612,6 +613,28 @@ function bytesUnfinished(websocket: WebSocket): number {
   const { _receiver: receiver } = websocket as unknown as { _receiver?: { _bufferedBytes: number; _messageLength: number } };
 
   return receiver ? receiver._bufferedBytes + receiver._messageLength : 0;
+}
+
+/** What `ws` keeps of the frame that it is reading. */
+interface FrameReceiver {
+  _mask: Buffer | undefined;
+  _payloadLength: number;
+  _loop: boolean;
+  getData(done: (error?: Error) => void): void;
+}
+
+/**
+ * `ws` 8.23.0 may go on with a frame whose mask it has let go of, and throws where nobody can catch it: some frames ended the process (found by
+ * `tests/fuzz`, FUZZ_SEED=851510265). With this they end their own socket.
+ */
+function endAloneWithoutMask(websocket: WebSocket): void {
+  const { _receiver: receiver } = websocket as unknown as { _receiver: FrameReceiver };
+  const getData = receiver.getData.bind(receiver);
+  receiver.getData = (done) => {
+    if (receiver._mask !== undefined || receiver._payloadLength === 0) return getData(done);
+    receiver._loop = false;
+    websocket.terminate();
+  };
 }
 
 /** An object; or the text as it is, for graphql-ws to say that it is none. */
