@@ -480,6 +480,23 @@ describe('a frame that breaks the protocol of websockets closes its socket, and 
 
     expect(closeCodeOf(Buffer.concat(answer))).toBe(code);
   });
+
+  it.each(frames)('%s, with more behind it, while what came before is not read yet', async (_, bytes, code) => {
+    const socket = await deafSocket(system.gateways[0]!.port);
+    const answer: Buffer[] = [];
+    socket.on('data', (data) => answer.push(data));
+    socket.setNoDelay(true);
+    // One is read in a round of the loop: what is sent at their first answers comes long before their last.
+    socket.write(Buffer.concat(Array.from({ length: 2_000 }, () => masked([0x89, 0x80]))));
+    await once(socket, 'data');
+    socket.write(bytes);
+    await once(socket, 'data');
+    socket.write(masked([0x81, 0x8a], Buffer.alloc(10, 'x')));
+    await once(socket, 'end');
+    socket.destroy();
+
+    expect(closeCodeOf(Buffer.concat(answer))).toBe(code);
+  });
 });
 
 describe('an upgrade', () => {
