@@ -1,7 +1,7 @@
 /** Over real connections, to a server that may have few of them. */
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { createLog } from '../shared/log.js';
 import { readConfig } from '../shared/config.js';
@@ -144,6 +144,32 @@ describe('requests on one connection', () => {
     await one.has(/\[\/15\]/);
     expect([...one.text().matchAll(/\[\/(\d+)\]/g)].map(([, number]) => Number(number))).toEqual(Array.from({ length: 16 }, (_, i) => i));
     expect(most).toBe(1);
+  });
+
+  it('begin in turns: hundreds that wait for the one before them, on many connections, leave somebody else a turn', async () => {
+    const CONNECTIONS = 60;
+    const REQUESTS = 16;
+    let begun = 0;
+    const answered: ServerResponse[] = [];
+    await start(1_000, (request, response) => {
+      if (request.url === '/other') return void response.end('here');
+      begun++;
+      const until = performance.now() + 1;
+      while (performance.now() < until);
+      // All at once, so that the next of each connection may begin in the same round of the loop.
+      answered.push(response);
+      if (answered.length === CONNECTIONS) for (const one of answered.splice(0)) one.end('here');
+    });
+    const other = await client('127.0.0.2');
+    for (let i = 0; i < CONNECTIONS; i++) (await client('127.0.0.3')).socket.write(GET.repeat(REQUESTS));
+    while (begun < 2 * CONNECTIONS) await new Promise(setImmediate);
+    for (let i = 0; i < 5; i++) {
+      other.socket.write('GET /other HTTP/1.1\r\nHost: x\r\n\r\n');
+      await once(other.socket, 'data');
+    }
+    // A few of them begin beside each of its requests, and not one of each connection, again and again.
+    expect(begun).toBeLessThan(4 * CONNECTIONS);
+    while (begun < CONNECTIONS * REQUESTS) await new Promise(setImmediate);
   });
 
   it('are too many when a thousand come before an answer is taken', async () => {

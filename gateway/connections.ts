@@ -60,7 +60,7 @@ export class Connections {
   readonly max: number;
   /** Of websockets and event streams. */
   readonly live: Places;
-  private readonly connections = new WeakMap<Socket, Connection>();
+  private readonly connections = new WeakMap<object, Connection>();
   private readonly counts = new Map<string, number>();
   private count = 0;
   /** All without a request under way may be closed at any time: first those without any so far, where a header that is not complete is none. */
@@ -110,8 +110,8 @@ export class Connections {
       const connection = this.connections.get(request.socket);
       if (!connection || connection.isGone) return void request.socket.destroy();
       const begin = () => this.begin(connection, request, response, handle);
-      if (!connection.underWay) return begin();
-      if (connection.waiting.length >= MAX_PIPELINED) return this.cutOff(connection);
+      if (!connection.underWay && connection.waiting.length === 0) return begin();
+      if (connection.waiting.length >= MAX_PIPELINED) return this.closeAndSuspect(connection);
       // Hardly anybody sends a request before the one before it is answered, but who wants to send many.
       this.intake?.watch(connection.socket);
       connection.waiting.push(begin);
@@ -201,13 +201,7 @@ export class Connections {
     this.bodyBytes -= bodyBytes;
     this.incompleteOf(connection).delete(connection.address, connection);
     if (connection.socket.destroyed) return;
-    const next = connection.waiting.shift();
-    if (next) {
-      const begun = performance.now();
-      next();
-      this.intake?.charge(connection.socket, performance.now() - begun);
-      return;
-    }
+    if (connection.waiting.length > 0) return this.intake!.beginNext(connection.socket, () => connection.waiting.shift()?.());
     if (this.idle.size + this.idleOfProxies.size >= MAX_IDLE) this.closeIdle();
     this.idleOf(connection).add(connection.address, connection);
   }
@@ -248,7 +242,7 @@ export class Connections {
     for (const crowd of [this.incomplete, this.incompleteOfProxies]) {
       for (let oldest = crowd.oldestOfMost(); oldest && oldest !== except; oldest = crowd.oldestOfMost()) {
         if (oldest.underWay?.request.complete === false) {
-          this.cutOff(oldest);
+          this.closeAndSuspect(oldest);
           return true;
         }
         crowd.delete(oldest.address, oldest);
@@ -262,8 +256,14 @@ export class Connections {
     return isProxy ? this.incompleteOfProxies : this.incomplete;
   }
 
+  /** Closes one whose client has asked for more than it may. */
+  cutOff(socket: object): void {
+    const connection = this.connections.get(socket);
+    if (connection) this.closeAndSuspect(connection);
+  }
+
   /** Its client has asked for more than it may. Of a proxy that is trusted nobody knows whose fault it was. */
-  private cutOff(connection: Connection): void {
+  private closeAndSuspect(connection: Connection): void {
     if (!connection.isProxy) this.intake?.suspect(connection.address);
     this.close(connection);
   }
@@ -308,7 +308,7 @@ export class Connections {
     for (const { connection, bytes } of readers) {
       if (unread <= MAX_BYTES_UNREAD / 2) break;
       unread -= bytes;
-      this.close(connection);
+      this.closeAndSuspect(connection);
     }
   }
 }

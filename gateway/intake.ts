@@ -42,7 +42,9 @@ interface Source {
   listener: ((chunk: Buffer) => void) | null;
   /** What is to be parsed after the piece that is being parsed. */
   rest: Buffer | null;
-  /** It was paused here, or not begun, and nobody else has resumed it since. */
+  /** Of its requests, the next: it came before the one before it was answered. */
+  next: (() => void) | null;
+  /** It was paused here, or not begun, and nobody else has resumed it since; or its next request waits. */
   isWaiting: boolean;
   /** What comes next is read in any case. */
   hasTurn: boolean;
@@ -83,6 +85,7 @@ export class Intake {
       parse: null,
       listener: null,
       rest: null,
+      next: null,
       isWaiting: false,
       hasTurn: false,
       isHolding: false,
@@ -93,10 +96,12 @@ export class Intake {
     else this.wait(source);
   }
 
-  /** Its connection has kept the process busy. */
-  charge(socket: Socket, ms: number): void {
+  /** Begins a request that had to wait for the one before it: thousands of those that were read already may become free in one round of the loop. */
+  beginNext(socket: Socket, request: () => void): void {
     const source = this.sources.get(socket);
-    if (source) this.spend(source, ms);
+    if (!source || this.mayRead(source)) return this.run(source, request);
+    source.next = request;
+    this.wait(source);
   }
 
   /** A connection of this site was cut off: its clients ask for more than they may. */
@@ -106,6 +111,12 @@ export class Intake {
 
   stop(): void {
     if (this.turnOfSuspects) clearTimeout(this.turnOfSuspects);
+  }
+
+  private run(source: Source | undefined, request: () => void): void {
+    const begun = performance.now();
+    request();
+    if (source) this.spend(source, performance.now() - begun);
   }
 
   private mayRead({ key }: Source): boolean {
@@ -192,7 +203,8 @@ export class Intake {
         this.holds(source, true);
         return this.wait(source);
       }
-      source.isWaiting = false;
+      source.isWaiting = source.next !== null;
+      this.holds(source, false);
       const begun = performance.now();
       source.rest = chunk.subarray(at + PIECE_BYTES);
       source.parse(chunk.subarray(at, at + PIECE_BYTES));
@@ -243,10 +255,18 @@ export class Intake {
     let source = line.shift();
     while (source && (source.socket.destroyed || !source.isWaiting)) source = line.shift();
     if (!source) return;
+    const { socket, next, isHolding } = source;
     source.isWaiting = false;
+    if (next) {
+      source.next = null;
+      this.run(source, next);
+      // What comes behind it has a turn of its own.
+      if (isHolding && !socket.destroyed) this.wait(source);
+      return;
+    }
     source.hasTurn = true;
     this.holds(source, false);
-    if (source.isServed) source.socket.resume();
+    if (source.isServed) socket.resume();
     else this.begin(source);
   }
 }

@@ -252,7 +252,18 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
   const executor = new Executor(schema, onBusy);
   const subscriptions = new Subscriptions((args) => executor.executeAsTold(args));
   const sent = (bytes: number) => connections.sent(bytes);
-  const live = { services, executor, operations, documents, subscriptions, sent, places: connections.live, large: new LargeRequests() };
+  const cutOff = (socket: object) => connections.cutOff(socket);
+  const live = {
+    services,
+    executor,
+    operations,
+    documents,
+    subscriptions,
+    sent,
+    cutOff,
+    places: connections.live,
+    large: new LargeRequests(),
+  };
   const streams = serveEventStreams(app, schema, live);
   const showPage = serveIde(app, config.IDE);
   const options = { introspection: config.INTROSPECTION, batches: config.BATCHES, showPage };

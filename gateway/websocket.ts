@@ -109,6 +109,7 @@ export function serveWebsocket(
     documents,
     subscriptions,
     sent,
+    cutOff,
     places,
     large,
   }: {
@@ -119,6 +120,8 @@ export function serveWebsocket(
     subscriptions: Subscriptions;
     /** Is told of bytes that a client has not read. */
     sent: (bytes: number) => void;
+    /** Closes a connection whose client has asked for more than it may. */
+    cutOff: (socket: object) => void;
     places: Places;
     large: LargeRequests;
   },
@@ -260,6 +263,7 @@ export function serveWebsocket(
       websocket.ping();
     }
   }, PING_MS);
+  const connectionOf = new WeakMap<WebSocket, Duplex>();
   const unfinishedSince = new WeakMap<WebSocket, number>();
   const cutOffUnfinished = () => {
     const now = performance.now();
@@ -282,6 +286,7 @@ export function serveWebsocket(
     for (const { websocket, its } of unfinished.sort((a, b) => b.its - a.its)) {
       if (bytes <= MAX_UNFINISHED_BYTES / 2) break;
       bytes -= its;
+      cutOff(connectionOf.get(websocket)!);
       websocket.terminate();
     }
   };
@@ -450,6 +455,7 @@ export function serveWebsocket(
           websocket.close(TRY_AGAIN_LATER, 'Others want the place');
           setTimeout(() => websocket.terminate(), CLOSE_DEADLINE_MS).unref();
         };
+        connectionOf.set(websocket, socket);
         serve(websocket, request);
       });
     };
