@@ -1,4 +1,5 @@
 /** What resolvers get: the gateway's services, and what is known about one operation. */
+import type { ExecutionResult } from 'graphql';
 import type { Logger } from '../shared/log.js';
 import type { Shares } from '../shared/shares.js';
 import { AnswerSize } from './answer-size.js';
@@ -65,6 +66,8 @@ export class Context implements Client {
   /** Of all operations of its request: Apollo gives each of them a copy of the context. */
   answerSize = new AnswerSize();
   cost: CostReport | null = null;
+  /** What came of it, if that has errors: Apollo says how they are told. */
+  resultWithErrors: ExecutionResult | null = null;
 
   constructor(
     readonly services: Services,

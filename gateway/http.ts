@@ -5,8 +5,10 @@ import {
   type ApolloServerPlugin,
   type GraphQLRequest,
   type GraphQLRequestContextDidResolveOperation,
+  type GraphQLRequestContextResponseForOperation,
   type GraphQLRequestContextWillSendResponse,
   type GraphQLRequestListener,
+  type GraphQLResponse,
 } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -38,7 +40,7 @@ import {
 import type { ShowPage } from './ide.js';
 import { noIntrospection, withoutSuggestions } from './introspection.js';
 import type { Origins } from './origins.js';
-import { presenceOf } from './presence.js';
+import { PresenceOfResponse } from './presence.js';
 import { rateLimitHeaders } from './rates.js';
 import { rootFields } from './root-fields.js';
 import type { EventStreams } from './server-sent-events.js';
@@ -84,15 +86,14 @@ export async function serveHttp(
   { introspection, batches, showPage }: HttpOptions,
 ) {
   const apollo = new ApolloServer<Context>({
-    // Apollo executes by something else than graphql-js only for what it calls a gateway.
+    // Apollo executes by something else than graphql-js only for what it calls a gateway: see `executed`.
     gateway: {
       onSchemaLoadOrUpdate: (tell) => {
         tell({ apiSchema: schema, coreSupergraphSdl: '' });
         return () => undefined;
       },
       load: async () => ({
-        executor: ({ document, operation, request: { operationName, variables }, context }) =>
-          executor.execute({ document, operation, operationName, variables, context: context as Context }),
+        executor: async ({ context }) => (context as Context).resultWithErrors!,
       }),
       stop: async () => undefined,
     },
@@ -100,7 +101,7 @@ export async function serveHttp(
       // It would watch every field.
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginLandingPageDisabled(),
-      inOne(services.log, [
+      inOne(services.log, executor, [
         consistencyOfEveryResponse,
         statusForPlainJson,
         statusForNoAccess,
@@ -137,7 +138,7 @@ export async function serveHttp(
   const contextOf = async (request: FastifyRequest, reply: FastifyReply, onBegun: (done: () => void) => void) => {
     const { origins } = services;
     const address = origins.addressOf(request.raw);
-    const presence = presenceOf(reply.raw);
+    const presence = new PresenceOfResponse(reply.raw);
     // Who leaves before the answer is there holds its places until nothing is done for it any more.
     onBegun(services.work.begin(Array.isArray(request.body) ? request.body.length : 1, askerAt(address, request.raw.socket)));
     const cookies = cookiesOf(origins, request.raw);
@@ -495,8 +496,24 @@ const admittedWork = (schema: GraphQLSchema): Step => ({
   },
 });
 
+/**
+ * What Apollo makes for an executor of its own is an object with getters for each operation (`makeGatewayGraphQLRequestContext`), which V8 keeps with all that
+ * belongs to the request until it collects the old generation (see the rule about getters in eslint.config.mjs). So it is not asked to execute: that
+ * is done before, and Apollo is only told the result. Of one with errors it makes the answer itself.
+ */
+async function executed(
+  executor: Executor,
+  { document, operation, request: { operationName, variables }, contextValue: context }: GraphQLRequestContextResponseForOperation<Context>,
+): Promise<GraphQLResponse | null> {
+  const result = await executor.execute({ document, operation, operationName, variables, context });
+  if (!result.errors) return { http: { headers: new HeaderMap(), status: undefined }, body: { kind: 'single', singleResult: result } };
+  context.resultWithErrors = result;
+
+  return null;
+}
+
 /** One of Apollo's plugins for all steps: each plugin costs a request several turns of the queue of promises. */
-function inOne(log: Logger, steps: readonly Step[]): ApolloServerPlugin<Context> {
+function inOne(log: Logger, executor: Executor, steps: readonly Step[]): ApolloServerPlugin<Context> {
   const listener: GraphQLRequestListener<Context> = {
     async didResolveOperation(request) {
       for (const { didResolveOperation } of steps) {
@@ -504,6 +521,7 @@ function inOne(log: Logger, steps: readonly Step[]): ApolloServerPlugin<Context>
         if (waiting) await waiting;
       }
     },
+    responseForOperation: (request) => executed(executor, request),
     async willSendResponse(request) {
       for (const step of steps) step.willSendResponse?.(request);
     },

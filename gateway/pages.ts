@@ -213,16 +213,22 @@ export async function exactPage<Row, Node>(
 
 /** @param nodes those of the page's items, in their order; null when nothing was loaded */
 export function listedPage<Node>(page: Page, request: PageRequest, applied: number, nodes: Node[] | null): ListedPage<Node> {
-  const items = page.items.map(({ id, position }, i) => ({
-    id,
-    // Most who ask for a page ask for the last one's alone.
-    get cursor() {
-      return cursorAt(position);
-    },
-    node: nodes?.[i] ?? null,
-  }));
+  const items = page.items.map(({ id, position }, i) => new Item(id, position, nodes?.[i] ?? null));
 
   return { items, pageInfo: pageInfo(items, page.hasNextPage, request, applied), totalCount: page.totalCount, applied };
+}
+
+class Item<Node> implements Listed<Node> {
+  constructor(
+    readonly id: string,
+    private readonly position: number,
+    readonly node: Node | null,
+  ) {}
+
+  /** Made when it is asked for: most who ask for a page ask for the last one's alone. */
+  get cursor(): string {
+    return cursorAt(this.position);
+  }
 }
 
 /** The cursor that `pageRequest` takes. */

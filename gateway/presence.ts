@@ -13,16 +13,20 @@ export interface Presence {
 export const ALWAYS_THERE: Presence = { client: {}, isGone: false, whenGone: () => () => undefined };
 
 /** Over HTTP: whoever closes its connection before the answer is written does not want it. */
-export function presenceOf(response: ServerResponse): Presence {
-  return {
-    client: response.req.socket,
-    get isGone() {
-      return response.destroyed && !response.writableFinished;
-    },
-    whenGone(listener) {
-      response.once('close', listener);
+export class PresenceOfResponse implements Presence {
+  constructor(private readonly response: ServerResponse) {}
 
-      return () => void response.off('close', listener);
-    },
-  };
+  get client(): object {
+    return this.response.req.socket;
+  }
+
+  get isGone(): boolean {
+    return this.response.destroyed && !this.response.writableFinished;
+  }
+
+  whenGone(listener: () => void): () => void {
+    this.response.once('close', listener);
+
+    return () => void this.response.off('close', listener);
+  }
 }

@@ -23,7 +23,11 @@ interface FormingRead<Row> {
 }
 
 export class RowReads<Row, Count extends string> {
-  private readonly forming = new Map<string, FormingRead<Row>>();
+  /**
+   * Of this round of the loop; the next has a map of its own. One that lives for long, and grows and shrinks all the time, keeps what was in
+   * it from being collected while it is young: V8 links each of its tables to the next.
+   */
+  private forming: Map<string, FormingRead<Row>> | null = null;
 
   constructor(private readonly readRows: ReadRows<Row, Count>) {}
 
@@ -40,9 +44,11 @@ export class RowReads<Row, Count extends string> {
     { ids, counts, viewerId }: { ids: readonly string[]; counts: ReadonlySet<Count>; viewerId: string | null },
   ): Promise<Snapshot<Rows<Row>>> {
     const name = `${space.epoch} ${shardName(shard)} ${[...counts].join()}`;
-    let forming = this.forming.get(name);
+    const all = (this.forming ??= this.newRound());
+    let forming = all.get(name);
     if (!forming || forming.ids.size + ids.length > MAX_ROWS) {
-      forming = this.begin(name, (asked) => this.readRows(redis, space, shard, { ...asked, counts }));
+      forming = begin((asked) => this.readRows(redis, space, shard, { ...asked, counts }));
+      all.set(name, forming);
     }
     for (const id of ids) forming.ids.add(id);
     if (viewerId !== null) {
@@ -54,18 +60,15 @@ export class RowReads<Row, Count extends string> {
     return forming.rows;
   }
 
-  private begin(name: string, run: (asked: Omit<FormingRead<Row>, 'rows'>) => Promise<Snapshot<Rows<Row>>>): FormingRead<Row> {
-    const asked = { ids: new Set<string>(), viewers: new Map<string, Set<string>>() };
-    const forming: FormingRead<Row> = {
-      ...asked,
-      rows: new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
-        if (this.forming.get(name) === forming) this.forming.delete(name);
+  private newRound(): Map<string, FormingRead<Row>> {
+    setImmediate(() => (this.forming = null));
 
-        return run(asked);
-      }),
-    };
-    this.forming.set(name, forming);
-
-    return forming;
+    return new Map();
   }
+}
+
+function begin<Row>(run: (asked: Omit<FormingRead<Row>, 'rows'>) => Promise<Snapshot<Rows<Row>>>): FormingRead<Row> {
+  const asked = { ids: new Set<string>(), viewers: new Map<string, Set<string>>() };
+
+  return { ...asked, rows: new Promise<void>((resolve) => setImmediate(resolve)).then(() => run(asked)) };
 }

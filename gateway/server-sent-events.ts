@@ -12,7 +12,7 @@ import { getOperationAST, GraphQLError, OperationTypeNode, type GraphQLSchema } 
 import { z } from 'zod';
 import { EVENT_STREAM } from './accept.js';
 import { admit } from './admission.js';
-import { presenceOf } from './presence.js';
+import { PresenceOfResponse } from './presence.js';
 import { CONSISTENCY_HEADER } from './consistency.js';
 import type { Token } from '../shared/token.js';
 import type { Context, Services } from './context.js';
@@ -153,7 +153,7 @@ export function serveEventStreams(
       throw new GraphQLError(FORGEABLE, { extensions: { code: 'BAD_REQUEST' } });
     const { operation } = getOperationAST(document, asked.operationName)!;
     const cookies = cookiesOf(origins, request.raw);
-    const contextValue = await createContext(services, address, parametersOf(request.headers), cookies, presenceOf(reply.raw));
+    const contextValue = await createContext(services, address, parametersOf(request.headers), cookies, new PresenceOfResponse(reply.raw));
     void reply.header('x-request-id', contextValue.correlationId);
     if (origins.isForwardedInVain(request.raw)) rates.suspectProxy(address);
     const valid = { document, operationName: asked.operationName, variables: asked.variables };

@@ -71,6 +71,23 @@ export function refusalOfNobody(
   return refusal;
 }
 
+/** Where the operations of one client wait for the projections. */
+class RoomOfClient implements WaitingRoom {
+  constructor(
+    private readonly services: Services,
+    private readonly address: ClientAddress,
+    private readonly presence: Presence,
+  ) {}
+
+  enter(): (() => void) | null {
+    return this.services.waiting.take(siteOf(this.address.network), this.presence.client);
+  }
+
+  get isLeft(): boolean {
+    return this.presence.isGone;
+  }
+}
+
 /** @throws BAD_TOKEN, BAD_USER_INPUT; UNAVAILABLE before the read side was heard of */
 export async function createContext(
   services: Services,
@@ -81,12 +98,7 @@ export async function createContext(
   transport: Transport | null = null,
 ): Promise<Context> {
   const { epoch } = services.reads.space;
-  const room: WaitingRoom = {
-    enter: () => services.waiting.take(siteOf(address.network), presence.client),
-    get isLeft() {
-      return presence.isGone;
-    },
-  };
+  const room = new RoomOfClient(services, address, presence);
   const consistency = Consistency.of(
     {
       header: parameters[CONSISTENCY_HEADER],

@@ -327,16 +327,7 @@ export function serveWebsocket(
       address,
       asker: askerAt(address, websocket),
       rate: rates.areFor(address) ? rates.ofSocket() : null,
-      presence: {
-        client: websocket,
-        get isGone() {
-          return websocket.readyState !== websocket.OPEN;
-        },
-        whenGone: (listener) => {
-          gone.add(listener);
-          return () => void gone.delete(listener);
-        },
-      },
+      presence: new PresenceOfSocket(websocket, gone),
       parameters: parametersOf(request.headers),
       cookies: cookiesOf(origins, request),
       client: clientName(request),
@@ -619,6 +610,25 @@ function bytesUnfinished(websocket: WebSocket): number {
   const { _receiver: receiver } = websocket as unknown as { _receiver?: { _bufferedBytes: number; _messageLength: number } };
 
   return receiver ? receiver._bufferedBytes + receiver._messageLength : 0;
+}
+
+/** For as long as its socket is open. */
+class PresenceOfSocket implements Presence {
+  /** @param listeners are called when it is not */
+  constructor(
+    readonly client: WebSocket,
+    private readonly listeners: Set<() => void>,
+  ) {}
+
+  get isGone(): boolean {
+    return this.client.readyState !== this.client.OPEN;
+  }
+
+  whenGone(listener: () => void): () => void {
+    this.listeners.add(listener);
+
+    return () => void this.listeners.delete(listener);
+  }
 }
 
 /** What reads the frames of a websocket, in `ws`. */
