@@ -3,6 +3,7 @@ import { getOperationAST, GraphQLError, OperationTypeNode, type DocumentNode, ty
 import { costOf } from './complexity.js';
 import type { Context } from './context.js';
 import { faultOfSignIns, rootFields } from './root-fields.js';
+import { NO_VARIABLES } from './variables.js';
 
 export interface ValidOperation {
   document: DocumentNode;
@@ -22,7 +23,7 @@ export function admit(
   if (tooMany) throw tooMany;
   const { rates } = context.services;
   if (!rates.areFor(context.address)) return;
-  const cost = costOf(schema, document, operationName, variables ?? {});
+  const cost = costOf(schema, document, operationName, variables ?? NO_VARIABLES);
   if (cost instanceof GraphQLError) throw cost;
 
   return rates.admit(context, { cost, fields, isSubscription: kind === OperationTypeNode.SUBSCRIPTION });

@@ -27,10 +27,11 @@ import {
   type OperationDefinitionNode,
   type SelectionNode,
   type SelectionSetNode,
+  type ValueNode,
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 import { fault } from './errors.js';
-import { variablesOf } from './variables.js';
+import { coercedVariables } from './variables.js';
 
 /** About the number of objects in the largest answer. */
 const MAX_OBJECTS = 10_000;
@@ -46,6 +47,9 @@ const known = new LRUCache<string, Cost>({ maxSize: MAX_KNOWN_BYTES, sizeCalcula
 
 /** By the variables of a request, for as long as it is under way: several of its steps ask for the same. */
 const found = new WeakMap<object, { document: DocumentNode; operationName: string | null | undefined; cost: Cost | GraphQLError }>();
+
+/** By document, and by the name of an operation: what it costs whatever its variables are. */
+const alike = new WeakMap<DocumentNode, Map<string, Cost>>();
 
 /** Stands for a document in the keys of what is known, and keeps nothing of it. */
 const numbers = new WeakMap<DocumentNode, number>();
@@ -94,17 +98,22 @@ function countOnce(
   variables: Record<string, unknown>,
 ): Cost | GraphQLError {
   const operation = getOperationAST(document, operationName);
-  const given = operation && variablesOf(schema, operation, variables, 0).coerced;
+  const given = operation && coercedVariables(schema, operation, variables);
   const root = operation && schema.getRootType(operation.operation);
   // Another value may be right where this one is not.
   if (!root || !given) return NOTHING;
+  const always = alike.get(document)?.get(operationName ?? '');
+  if (always) return always;
   // Texts do not count.
   const sizes = JSON.stringify(given, (_, value: unknown) => (typeof value === 'string' ? '' : value));
   const key = `${numberOf(document)} ${operationName ?? ''} ${sizes}`;
   const before = known.get(key);
   if (before) return before;
-  const { cost, isForAllTexts } = count(schema, document, operation, root, given);
-  if (!(cost instanceof GraphQLError) && isForAllTexts && key.length <= MAX_CHARACTERS) known.set(key, cost);
+  const { cost, isForAll, isForAllTexts } = count(schema, document, operation, root, given);
+  if (cost instanceof GraphQLError) return cost;
+  // There are no more names than a document has operations: another one finds none.
+  if (isForAll) alike.set(document, (alike.get(document) ?? new Map<string, Cost>()).set(operationName ?? '', cost));
+  else if (isForAllTexts && key.length <= MAX_CHARACTERS) known.set(key, cost);
 
   return cost;
 }
@@ -144,18 +153,25 @@ function count(
   { selectionSet }: OperationDefinitionNode,
   root: GraphQLObjectType,
   variables: Record<string, unknown>,
-): { cost: Cost | GraphQLError; isForAllTexts: boolean } {
+): { cost: Cost | GraphQLError; isForAll: boolean; isForAllTexts: boolean } {
   const counting = new Counting(schema, document, variables);
   try {
     const { objects, values } = counting.ofObject(root, selectionSet);
     const cost = { objects, values: 1 + values };
 
-    return { cost: faultOf(cost) ?? cost, isForAllTexts: counting.isForAllTexts };
+    return { cost: faultOf(cost) ?? cost, isForAll: counting.isForAll, isForAllTexts: counting.isForAllTexts };
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
 
-    return { cost: error, isForAllTexts: false };
+    return { cost: error, isForAll: false, isForAllTexts: false };
   }
+}
+
+function hasVariable(value: ValueNode): boolean {
+  if (value.kind === Kind.LIST) return value.values.some(hasVariable);
+  if (value.kind === Kind.OBJECT) return value.fields.some((field) => hasVariable(field.value));
+
+  return value.kind === Kind.VARIABLE;
 }
 
 /** Null when graphql-js refuses the values: whoever executes the operation says so, at its place. */
@@ -186,6 +202,8 @@ const MAX_OTHER_ITEMS = 20;
  * as long as its text is, and its size is a product of numbers.
  */
 class Counting {
+  /** False when a variable makes a difference. */
+  isForAll = true;
   /** False when a text of the variables makes a difference. */
   isForAllTexts = true;
   private readonly fragments = new Map<string, FragmentDefinitionNode>();
@@ -238,6 +256,7 @@ class Counting {
 
   private isIncluded(selection: SelectionNode): boolean {
     if (!selection.directives?.length) return true;
+    this.isForAll = false;
     // What execution will refuse, with the object around it, counts as if it were executed.
     const valueOf = (directive: GraphQLDirective) => unlessRefused(() => getDirectiveValues(directive, selection, this.variables))?.if;
 
@@ -255,8 +274,13 @@ class Counting {
     const size = isObject ? this.ofType(type, node.selectionSet) : EMPTY;
     const args = unlessRefused(() => getArgumentValues(field, node, this.variables));
     // Execution refuses the field alone, for a null where none may be, and goes on with the others.
-    if (!args) return { objects: 1, values: 1, ofItems: NOTHING };
+    if (!args) {
+      this.isForAll = false;
+
+      return { objects: 1, values: 1, ofItems: NOTHING };
+    }
     if (field === SchemaMetaFieldDef || field === TypeMetaFieldDef) {
+      this.isForAll = false;
       this.isForAllTexts &&= field === SchemaMetaFieldDef;
 
       return { ...this.ofIntrospection(undefined, field, type as GraphQLObjectType, node), ofItems: NOTHING };
@@ -266,6 +290,7 @@ class Counting {
     const objects = size.objects + items * size.ofItems.objects;
     const values = 1 + size.values + items * size.ofItems.values;
     const own = field.extensions.complexity as Complexity | undefined;
+    if ('first' in args || typeof own === 'function') this.isForAll &&= !node.arguments?.some(({ value }) => hasVariable(value));
     if (typeof own === 'function') {
       const all = (childComplexity: number) => own({ args, childComplexity });
 

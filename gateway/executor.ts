@@ -57,7 +57,7 @@ import { bytesOf } from './document-size.js';
 import { fault } from './errors.js';
 import { HeavyWork } from './heavy-work.js';
 import type { ClientAddress } from './origins.js';
-import { variablesOf } from './variables.js';
+import { coercedVariables, NO_VARIABLES, variablesOf } from './variables.js';
 
 /** Memory of all plans together, with the documents that they keep alive. */
 const MAX_PLANNED_BYTES = 48 * 1024 * 1024;
@@ -119,7 +119,7 @@ export class Executor {
 
   /** Executes an operation of a valid document. Like graphql-js's `execute`, it does not reject: the result has the errors. */
   async execute(asked: OperationExecution): Promise<ExecutionResult> {
-    const { document, operationName, variables = {}, context, rootValue } = asked;
+    const { document, operationName, variables = NO_VARIABLES, context, rootValue } = asked;
     // A frame is small.
     const cost = rootValue === undefined ? costOf(this.schema, document, operationName, variables) : null;
     let turn: ReturnType<HeavyWork['begin']> = null;
@@ -150,7 +150,7 @@ export class Executor {
   }: OperationExecution): Promise<ExecutionResult> {
     const { schema } = this;
     const type = operation && schema.getRootType(operation.operation);
-    const variableValues = operation && variablesOf(schema, operation, variables, 0).coerced;
+    const variableValues = operation && coercedVariables(schema, operation, variables);
     if (operation && !variableValues) return { errors: variablesOf(schema, operation, variables).errors! };
     // graphql-js says what is wrong with a request that cannot be executed.
     if (!operation || !type || !variableValues)

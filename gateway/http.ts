@@ -47,6 +47,7 @@ import type { EventStreams } from './server-sent-events.js';
 import { SESSION_COOKIE } from './sessions.js';
 import { cookieName, cookiesOf, createContext, parametersOf } from './transport.js';
 import type { TrustedDocuments } from './trusted-documents.js';
+import { NO_VARIABLES } from './variables.js';
 import { askerAt } from './work.js';
 
 const MAX_IN_A_BATCH = 10;
@@ -465,7 +466,7 @@ const noSubscriptions: Step = {
 
 const boundedWork = (schema: GraphQLSchema): Step => ({
   didResolveOperation({ document, request }) {
-    const cost = costOf(schema, document, request.operationName, request.variables ?? {});
+    const cost = costOf(schema, document, request.operationName, request.variables ?? NO_VARIABLES);
     if (cost instanceof GraphQLError) throw cost;
   },
 });

@@ -156,8 +156,11 @@ const refusals = new WeakMap<FastifyRequest, GraphQLError>();
 export const refusalOfDocument = (request: FastifyRequest): GraphQLError | null => refusals.get(request) ?? null;
 
 /** What a client calls itself: Apollo's header, which others use as well. */
-export const clientName = ({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined =>
-  [headers['apollographql-client-name'], headers['graphql-client-name']].flat().find(Boolean);
+export function clientName({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
+  const name = headers['apollographql-client-name'] || headers['graphql-client-name'];
+
+  return Array.isArray(name) ? name.find(Boolean) : name;
+}
 
 function resolveInUrl(documents: TrustedDocuments, request: FastifyRequest): void {
   const { extensions: json, ...query } = request.query as Record<string, unknown>;

@@ -56,6 +56,26 @@ export function variablesOf(
   });
 }
 
+/** By the values that were given, for as long as their request is under way: several of its steps need them. */
+const coerced = new WeakMap<object, { operation: OperationDefinitionNode; values: Record<string, unknown> }>();
+/** In place of the values of who gives none. */
+export const NO_VARIABLES: Readonly<Record<string, unknown>> = Object.freeze({});
+
+/** The values that an operation is executed with; undefined when those that were given are not right, of which `variablesOf` says why. */
+export function coercedVariables(
+  schema: GraphQLSchema,
+  operation: OperationDefinitionNode,
+  given: Readonly<Record<string, unknown>> | null | undefined,
+): Record<string, unknown> | undefined {
+  const key = given ?? NO_VARIABLES;
+  const before = coerced.get(key);
+  if (before?.operation === operation) return before.values;
+  const { coerced: values } = variablesOf(schema, operation, key, 0);
+  if (values) coerced.set(key, { operation, values });
+
+  return values;
+}
+
 /** Undefined for what validation refuses. */
 function inputTypeOf(schema: GraphQLSchema, node: TypeNode): GraphQLInputType | undefined {
   const type = typeFromAST(schema, node);

@@ -33,6 +33,8 @@ const MAX_LARGE_WAITING = 1_000;
 /** In a round of the process's loop, operations begin for so long, and so many at the most. */
 const BEGIN_MS = 5;
 const MAX_IN_A_ROUND = 64;
+/** Steps for more than twice as many as began in the round before would mostly be for nothing. */
+const FEW_IN_A_ROUND = 8;
 /** Of frames, so many values at the most, or one frame: what has been read for a frame is made into an answer later, all of it at once. */
 const MAX_FRAME_VALUES_IN_A_ROUND = 500;
 /** What is charged for each, to their address: so frames wait like operations while one of somebody else is young who has used less. */
@@ -91,12 +93,13 @@ interface Young {
 export class Work {
   /** Of operations under way. */
   private readonly places: Shares;
-  private readonly operations = new FairQueue<Waiting>([0, NEW_CONNECTION_MS]);
+  private readonly operations = new FairQueue<Waiting>([0, NEW_CONNECTION_MS], true);
   private readonly subscriptions = new FairQueue<Waiting>([0, 0]);
   /** Rounds go on for as long as somebody waits. */
   private isGoing = false;
   /** Null before the first of a round. */
   private beginUntil: number | null = null;
+  private begunInRound = 0;
   private isForSubscription = false;
   private readonly frames = new FairQueue<{ frame: WaitingFrame; site: string }>([0]);
   private isForFrame = false;
@@ -188,10 +191,12 @@ export class Work {
     const waiting = this.operations.size + this.subscriptions.size + this.frames.size;
     this.isGoing = waiting > 0;
     if (!this.isGoing) return;
+    const steps = Math.min(waiting, MAX_IN_A_ROUND, FEW_IN_A_ROUND + 2 * this.begunInRound);
+    this.begunInRound = 0;
     this.beginUntil = null;
     this.frameValues = MAX_FRAME_VALUES_IN_A_ROUND;
     // Each in a step of its own: what it does at once is over before it is known whether there is time for another.
-    for (let i = Math.min(waiting, MAX_IN_A_ROUND); i > 0; i--) setImmediate(this.beginNext);
+    for (let i = steps; i > 0; i--) setImmediate(this.beginNext);
     setImmediate(this.endRound);
   };
 
@@ -221,6 +226,7 @@ export class Work {
     const ofSite = this.operations.usedBy(next.asker, 0);
     const ofConnection = this.operations.usedBy(next.asker, 1);
     this.young.set(connection, { site, since: now, ofSite, ofConnection });
+    this.begunInRound += 1;
     this.begun = { asker: next.asker, since: now };
     next.begin();
   };

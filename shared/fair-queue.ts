@@ -6,6 +6,10 @@
  * Who somebody is may have several levels: an address, say, and a connection from there. Then addresses have the same share, and of that of
  * their address the connections.
  *
+ * What is measured is noisy: a turn may be short by chance, or have a collection of garbage in it that was nobody's fault. Among hundreds it would take
+ * very long until all others have used as much as somebody who had one long turn. So at the last level all turns that are short count alike, and somebody is
+ * charged at the most twice what they use as a rule: who uses much again and again pays for it.
+ *
  * With a credit, whoever comes after a pause is ahead of those who have their turns then, by so much. So somebody who comes seldom does not wait for
  * everybody who comes again as soon as they had a turn.
  */
@@ -14,7 +18,6 @@ import { Queue } from './queue.js';
 
 /** Of each level, those remembered who wait for nothing, and have used more than others. */
 const MAX_REMEMBERED = 1_000;
-
 type Key = string | number;
 /** From the first level to the last. */
 type Keys = readonly Key[];
@@ -32,6 +35,8 @@ interface Items<T> {
 interface Member<T> {
   readonly key: Key;
   used: number;
+  /** At a time, as a rule. */
+  usual: number;
   readonly items: Items<T>;
   /** Among equals, who has waited for longest. */
   order: number;
@@ -48,6 +53,7 @@ export class FairQueue<T> implements Items<T> {
   );
   private readonly deposit: number;
   private readonly ofNextLevel: readonly number[];
+  private readonly isNoisy: boolean;
   /** What the last one who had a turn had used. */
   private level = 0;
   private pushed = 0;
@@ -57,10 +63,15 @@ export class FairQueue<T> implements Items<T> {
   /**
    * @param deposits of each level, what somebody who is not known has used, in place of nothing: else it could pay to be somebody else each
    *   time. A negative one is a credit
+   * @param isMeasured whether what is charged is measured; then a turn of the last level is short up to half of its deposit
    */
-  constructor([deposit = 0, ...ofNextLevel]: readonly number[]) {
+  constructor(
+    [deposit = 0, ...ofNextLevel]: readonly number[],
+    private readonly isMeasured = false,
+  ) {
     this.deposit = deposit;
     this.ofNextLevel = ofNextLevel;
+    this.isNoisy = isMeasured && ofNextLevel.length === 0;
   }
 
   get size(): number {
@@ -145,7 +156,8 @@ export class FairQueue<T> implements Items<T> {
   /** Somebody has used something, with or without a turn. */
   charge(amount: number, keys: Keys, at = 0): void {
     const member = this.member(keys[at]!);
-    member.used = Math.max(member.used, this.least) + amount;
+    const charged = this.isNoisy ? chargedFor(member, amount, this.deposit / 2) : amount;
+    member.used = Math.max(member.used, this.least) + charged;
     if (member.items instanceof FairQueue) member.items.charge(amount, keys, at + 1);
   }
 
@@ -202,8 +214,8 @@ export class FairQueue<T> implements Items<T> {
     let member = this.members.get(key);
     if (!member) {
       if (this.members.size >= this.forgetAt) this.forget();
-      const items = this.ofNextLevel.length > 0 ? new FairQueue<T>(this.ofNextLevel) : new Queue<T>();
-      member = { key, used: this.level + this.deposit, items, order: 0, isStanding: false };
+      const items = this.ofNextLevel.length > 0 ? new FairQueue<T>(this.ofNextLevel, this.isMeasured) : new Queue<T>();
+      member = { key, used: this.level + this.deposit, usual: this.deposit, items, order: 0, isStanding: false };
       this.members.set(key, member);
     }
 
@@ -221,4 +233,13 @@ export class FairQueue<T> implements Items<T> {
     // While many wait, it would find the same again and again.
     this.forgetAt = Math.max(MAX_REMEMBERED, 2 * this.members.size);
   }
+}
+
+/** @param short all that is less counts as much */
+function chargedFor<T>(member: Member<T>, amount: number, short: number): number {
+  const counted = Math.max(amount, short);
+  const charged = Math.min(counted, 2 * member.usual);
+  member.usual = Math.max(short, (member.usual + Math.min(counted, 4 * member.usual)) / 2);
+
+  return charged;
 }
