@@ -26,6 +26,7 @@ import { GoneMeanwhile, type Authentication } from './errors.js';
 import { isOfFeed, type Frames, type Taker } from './feed.js';
 import { logBugs, presentable } from './http.js';
 import type { ClientAddress } from './origins.js';
+import type { Reads } from './reads.js';
 import { Shapes, type OpenShape } from './shapes.js';
 import { SubscriptionShares } from './subscription-shares.js';
 import type { WaitingFrame } from './work.js';
@@ -250,10 +251,10 @@ export class Subscriptions {
    * @param viewerId to whom alone it is to be shown, once it is known that it depends on that
    */
   execute(delivery: Delivery, frame: unknown, viewerId?: string | null): void {
-    const { context, shape, epoch, floor } = delivery.subscriber;
+    const { shape, epoch, floor } = delivery.subscriber;
     if (!isOfFeed(frame)) return this.alone(delivery, frame, epoch);
     // Its journal is over, and a frame of the new one comes that says so.
-    if (frame.epoch !== context.services.reads.space.epoch) return delivery.onExecuted({ is: 'gone', endedAt: 0 });
+    if (frame.epoch !== delivery.reads.space.epoch) return delivery.onExecuted({ is: 'gone', endedAt: 0 });
     // From before what this subscriber has asked for, and it may not be shown anything older than that.
     if (frame.epoch === epoch && frame.at.position < floor) return this.alone(delivery, frame, frame.epoch);
     this.once(delivery, frame, viewerId === undefined ? shape.id : `${shape.id} ${viewerId}`);
@@ -327,7 +328,7 @@ function deliver(waiting: Delivery[], executed: Executed): void {
   const most = Math.max(1, Math.min(MAX_DELIVERIES_IN_A_TURN, Math.floor(MAX_DELIVERED_BYTES_IN_A_TURN / (bytes + 1))));
   if (waiting.length <= most) return waiting.forEach((one) => one.onExecuted(executed));
   const { work } = waiting[0]!.subscriber.context.services;
-  const byAddress = Map.groupBy(waiting, ({ subscriber }) => subscriber.context.address.network);
+  const byAddress = Map.groupBy(waiting, ({ network }) => network);
   for (const [network, all] of byAddress) {
     for (let from = 0; from < all.length; from += most)
       work.executeFrame(new DeliveryTurn(all.slice(from, from + most), executed), network);
@@ -350,8 +351,7 @@ class DeliveryTurn implements WaitingFrame {
 }
 
 /** A frame waits in the line of each address that it is for: whichever comes first. */
-function inTurn(shared: Shared, { subscriber: { context } }: Delivery): void {
-  const { network } = context.address;
+function inTurn(shared: Shared, { network, subscriber: { context } }: Delivery): void {
   if (shared.addresses.has(network)) return;
   shared.addresses.add(network);
   context.services.work.executeFrame(shared, network);
@@ -393,6 +393,9 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
   private isRunning = false;
   isOver = false;
   private pausing: AbortController | null = null;
+  /** Kept here, since thousands are looked at for one frame: what is further away is in no cache of the processor. */
+  readonly network: string;
+  readonly reads: Reads;
 
   constructor(
     private readonly subscriptions: Subscriptions,
@@ -400,7 +403,11 @@ class Delivery implements AsyncIterableIterator<Answer, undefined> {
     private readonly source: AsyncIterator<unknown, undefined> | Frames<unknown>,
     private readonly left: () => void,
     private readonly deliver: Deliver | undefined,
-  ) {}
+  ) {
+    const { address, services } = subscriber.context;
+    this.network = address.network;
+    this.reads = services.reads;
+  }
 
   [Symbol.asyncIterator]() {
     return this;
