@@ -33,7 +33,7 @@ const MAX_LARGE_WAITING = 1_000;
 /** In a round of the process's loop, operations begin for so long, and so many at the most. */
 const BEGIN_MS = 5;
 const MAX_IN_A_ROUND = 64;
-/** Steps for more than twice as many as began in the round before would mostly be for nothing. */
+/** There are steps for twice as many as began in the round before, and for so many besides: more would mostly be for nothing. */
 const FEW_IN_A_ROUND = 8;
 /** Of frames, so many values at the most, or one frame: what has been read for a frame is made into an answer later, all of it at once. */
 const MAX_FRAME_VALUES_IN_A_ROUND = 500;
@@ -268,6 +268,7 @@ export class Work {
     if (this.isHeld([first.site, NO_CONNECTION], now)) return false;
     this.beginUntil ??= now + BEGIN_MS;
     this.frames.shift();
+    this.begunInRound += 1;
     this.frameValues -= first.frame.values;
     this.beginFrame(first.frame, first.site);
 

@@ -69,6 +69,38 @@ describe('a fair queue', () => {
     expect(queue.shift()).toBe('o3');
   });
 
+  it('whose charges are measured counts all short turns of the last level alike', () => {
+    const queue = new FairQueue<number>([0, 4], true);
+    for (let key = 0; key < 5; key++) queue.push(key, ['all', key]);
+    const order: number[] = [];
+    for (let turn = 0; turn < 25; turn++) {
+      const key = queue.shift()!;
+      order.push(key);
+      queue.charge(key === 0 ? 1.9 : 0.01, ['all', key]);
+      queue.push(key, ['all', key]);
+    }
+    expect(order).toEqual(Array.from({ length: 25 }, (_, i) => i % 5));
+  });
+
+  it('whose charges are measured takes two turns for one long one, and more and more from who has them again and again', () => {
+    const queue = new FairQueue<number>([0, 4], true);
+    const turns = (count: number, long: (turn: number) => boolean) => {
+      let had = 0;
+      for (let turn = 0; turn < count; turn++) {
+        const key = queue.shift()!;
+        if (key === 0) had += 1;
+        queue.charge(key === 0 && long(had) ? 100 : 0.1, ['all', key]);
+        queue.push(key, ['all', key]);
+      }
+
+      return had;
+    };
+    for (const key of [0, 1]) queue.push(key, ['all', key]);
+    turns(40, () => false);
+    expect(turns(40, (had) => had === 1)).toBeGreaterThanOrEqual(18);
+    expect(turns(400, () => true)).toBeLessThan(20);
+  });
+
   it('shares among addresses first, and among the connections of each', () => {
     const queue = new FairQueue<string>([0, 0]);
     for (let i = 0; i < 50; i++) queue.push(`many ${i}`, ['many', i]);

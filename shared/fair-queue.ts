@@ -18,6 +18,7 @@ import { Queue } from './queue.js';
 
 /** Of each level, those remembered who wait for nothing, and have used more than others. */
 const MAX_REMEMBERED = 1_000;
+
 type Key = string | number;
 /** From the first level to the last. */
 type Keys = readonly Key[];
