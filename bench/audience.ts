@@ -7,6 +7,7 @@
  * subscriptions. (The gateway shares nothing among those that it would not share among all.)
  */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import type { CheeperClient } from '../client/client.js';
 import { PostCheepReceiptDocument } from '../client/operations.js';
@@ -74,11 +75,11 @@ export class Stage {
     private readonly urls: { gateway: string; bare: string },
   ) {}
 
-  /** Makes the readers, if they are not there yet, and starts all processes afresh. */
-  static async set(): Promise<Stage> {
+  /** Makes the readers, if they are not there yet, and starts all processes afresh. @param checkout whose gateway, from the root of this one */
+  static async set(checkout = '.'): Promise<Stage> {
     const readersAndPosters = await (town ??= foundTown());
     const port = await freePort();
-    const gateway = new MeasuredProcess('gateway/main.ts', {
+    const gateway = new MeasuredProcess(join(checkout, 'gateway/main.ts'), {
       PORT: String(port),
       HOST: '127.0.0.1',
       LOG_LEVEL: 'error',

@@ -1,6 +1,6 @@
 /** Processes of a bench's own: each can be asked over its channel, and ends with the bench. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Memory } from './probe.js';
 
 const ANSWER_DEADLINE_MS = 60_000;
@@ -15,9 +15,9 @@ export class MeasuredProcess {
   private asked = 0;
   private isMeantToStop = false;
 
-  /** @param file from the root of the checkout */
+  /** @param file from the root of the checkout, or an absolute path */
   constructor(file: string, env: NodeJS.ProcessEnv = {}, flags: string[] = []) {
-    this.child = fork(join(import.meta.dirname, '..', file), {
+    this.child = fork(resolve(import.meta.dirname, '..', file), {
       env: { ...process.env, ...env },
       execArgv: [...process.execArgv, '--expose-gc', '--import', join(import.meta.dirname, 'probe.ts'), ...flags],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

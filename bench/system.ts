@@ -59,11 +59,11 @@ export class System {
     return new System(namespace, env, new Redis(required('REDIS_URL')));
   }
 
-  /** Starts a service; it need not be ready yet. */
-  async start(name: ServiceName, settings: Record<string, string> = {}): Promise<Started> {
+  /** Starts a service; it need not be ready yet. @param checkout whose, from the root of this one */
+  async start(name: ServiceName, settings: Record<string, string> = {}, checkout = '.'): Promise<Started> {
     const port = await freePort();
     const env = { ...this.env, [name === 'gateway' ? 'PORT' : 'HEALTH_PORT']: String(port), ...settings };
-    const process = new MeasuredProcess(`${name}/main.ts`, env);
+    const process = new MeasuredProcess(join(checkout, name, 'main.ts'), env);
     this.processes.push(process);
     const ready = () =>
       until(`${name} is ready`, READY_DEADLINE_MS, async () => (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null))?.ok);

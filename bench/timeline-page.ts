@@ -28,6 +28,8 @@ const ROUNDS = isQuick ? 12 : 27;
 const SECONDS = isQuick ? 0.5 : 1;
 /** Before the first turn of each: what is compiled while it runs is, by then. */
 const WARM_UP_SECONDS = isQuick ? 4 : 6;
+/** JSON of the body that asks for a page. */
+export const PAGE_BODY = JSON.stringify({ query: PAGE_QUERY, variables: { first: PAGE_SIZE } });
 const BUILD_DEADLINE_MS = 30 * 60_000;
 
 interface Server {
@@ -143,10 +145,9 @@ async function begin(events: number, withPeers: boolean) {
     }),
   );
   const viewers = await viewersOf(events, system, gateway.port);
-  const body = JSON.stringify({ query: PAGE_QUERY, variables: { first: PAGE_SIZE } });
   const requests = (name: string) =>
     viewers.map((accessToken) => ({
-      ...(name === 'fastify' ? { path: `/timeline?first=${PAGE_SIZE}` } : { body }),
+      ...(name === 'fastify' ? { path: `/timeline?first=${PAGE_SIZE}` } : { body: PAGE_BODY }),
       authorization: `Bearer ${accessToken}`,
     }));
   const none = () => ({ perSecond: [], cpuUs: [], p50: [], p99: [] });
@@ -161,7 +162,7 @@ async function begin(events: number, withPeers: boolean) {
 }
 
 /** Access tokens of people whose page is full. */
-async function viewersOf(events: number, system: System, port: number): Promise<string[]> {
+export async function viewersOf(events: number, system: System, port: number): Promise<string[]> {
   const ids: string[] = [];
   for (const { event } of town(events, { follow: FOLLOW })) if (event.type === 'AuthorSignedUp') ids.push(event.authorId);
   const step = Math.max(1, Math.floor(ids.length / (VIEWERS * 2)));
@@ -185,7 +186,7 @@ async function ask(port: number, accessToken: string): Promise<PageAnswer> {
   const response = await fetch(`http://127.0.0.1:${port}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
-    body: JSON.stringify({ query: PAGE_QUERY, variables: { first: PAGE_SIZE } }),
+    body: PAGE_BODY,
   });
 
   return (await response.json()) as PageAnswer;

@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis';
 import { readAuthors } from '../read-side/authors/query.js';
 import { readCheeps } from '../read-side/cheeps/query.js';
-import { writeTogether } from '../shared/redis.js';
+import { writeNow, writeTogether } from '../shared/redis.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 import type { Consistency } from './consistency.js';
 import type { Context } from './context.js';
@@ -67,6 +67,14 @@ export class Reads {
     if (!space) throw fault('UNAVAILABLE', 'The read side has not been heard of yet.', { http: 503 });
 
     return space;
+  }
+
+  /** What was asked for in this round of the process's loop goes to Redis now. */
+  begin(): void {
+    writeTogether(this.redis);
+    this.authors.begin();
+    this.cheeps.begin();
+    writeNow(this.redis);
   }
 
   /**

@@ -36,7 +36,7 @@ function reading(fails = false) {
     return rows.read(redis, space, shard, { ids, counts: new Set(counts), viewerId });
   };
 
-  return { read, ask };
+  return { read, ask, begin: () => rows.begin() };
 }
 
 describe('rows that several ask for at the same moment', () => {
@@ -92,6 +92,16 @@ describe('rows that several ask for at the same moment', () => {
     const second = await ask(['x1']);
     expect(read).toHaveLength(2);
     expect(second.applied).toBe(2);
+  });
+
+  it('are read before the round of the loop is over when that is asked for, and then not once more', async () => {
+    const { read, ask, begin } = reading();
+    const all = [ask(['x1']), ask(['x2'])];
+    begin();
+    expect(read.map(({ ids }) => ids)).toEqual([['x1', 'x2']]);
+    all.push(ask(['x3']));
+    await Promise.all(all);
+    expect(read.map(({ ids }) => ids)).toEqual([['x1', 'x2'], ['x3']]);
   });
 
   it('are told to nobody when the read fails, and those who ask again read again', async () => {

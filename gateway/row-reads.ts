@@ -4,6 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { Rows, RowsRequest } from '../read-side/rows.js';
+import { writeNow, writeTogether } from '../shared/redis.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 
 /** Read for several operations together, at the most: Redis does nothing else meanwhile. What one asks for is not cut. */
@@ -20,6 +21,8 @@ interface FormingRead<Row> {
   ids: Set<string>;
   viewers: Map<string, Set<string>>;
   rows: Promise<Snapshot<Rows<Row>>>;
+  /** Once. */
+  begin: () => void;
 }
 
 export class RowReads<Row, Count extends string> {
@@ -44,10 +47,15 @@ export class RowReads<Row, Count extends string> {
     { ids, counts, viewerId }: { ids: readonly string[]; counts: ReadonlySet<Count>; viewerId: string | null },
   ): Promise<Snapshot<Rows<Row>>> {
     const name = `${space.epoch} ${shardName(shard)} ${[...counts].join()}`;
-    const all = (this.forming ??= this.newRound());
+    const all = (this.forming ??= this.newRound(redis));
     let forming = all.get(name);
-    if (!forming || forming.ids.size + ids.length > MAX_ROWS) {
-      forming = begin((asked) => this.readRows(redis, space, shard, { ...asked, counts }));
+    // One that is full is begun without waiting for the round.
+    if (forming && forming.ids.size + ids.length > MAX_ROWS) {
+      forming.begin();
+      forming = undefined;
+    }
+    if (!forming) {
+      forming = formingRead((asked) => this.readRows(redis, space, shard, { ...asked, counts }));
       all.set(name, forming);
     }
     for (const id of ids) forming.ids.add(id);
@@ -60,15 +68,29 @@ export class RowReads<Row, Count extends string> {
     return forming.rows;
   }
 
-  private newRound(): Map<string, FormingRead<Row>> {
-    setImmediate(() => (this.forming = null));
+  /** What was asked for in this round is read now. */
+  begin(): void {
+    const { forming } = this;
+    this.forming = null;
+    if (forming) for (const { begin } of forming.values()) begin();
+  }
 
-    return new Map();
+  private newRound(redis: Redis): Map<string, FormingRead<Row>> {
+    const round = new Map<string, FormingRead<Row>>();
+    setImmediate(() => {
+      if (this.forming !== round) return;
+      writeTogether(redis);
+      this.begin();
+      writeNow(redis);
+    });
+
+    return round;
   }
 }
 
-function begin<Row>(run: (asked: Omit<FormingRead<Row>, 'rows'>) => Promise<Snapshot<Rows<Row>>>): FormingRead<Row> {
+function formingRead<Row>(run: (asked: Pick<FormingRead<Row>, 'ids' | 'viewers'>) => Promise<Snapshot<Rows<Row>>>): FormingRead<Row> {
   const asked = { ids: new Set<string>(), viewers: new Map<string, Set<string>>() };
+  const { promise, resolve } = Promise.withResolvers<Snapshot<Rows<Row>>>();
 
-  return { ...asked, rows: new Promise<void>((resolve) => setImmediate(resolve)).then(() => run(asked)) };
+  return { ...asked, rows: promise, begin: () => resolve((async () => run(asked))()) };
 }

@@ -47,7 +47,7 @@ import { Subscriptions } from './subscriptions.js';
 import { timelineFeed } from './timelines/timeline-feed.js';
 import { TrustedDocuments } from './trusted-documents.js';
 import { serveWebsocket } from './websocket.js';
-import { MAX_WAITING, Work } from './work.js';
+import { MAX_OPERATIONS, MAX_WAITING, Work } from './work.js';
 
 export const GATEWAY_SETTINGS = [
   'NATS_URL',
@@ -226,7 +226,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     rates: new Rates(budgets, config.RATE_LIMITS, log),
     logInTries: new LogInTries(budgets, sessions),
     readDeadlineMs: config.READ_DEADLINE_MS,
-    work: new Work(),
+    work: new Work(MAX_OPERATIONS, () => reads.begin()),
     waiting: new Shares(MAX_WAITING),
     log,
   };

@@ -36,6 +36,23 @@ describe('work', () => {
     expect(rounds).toBeLessThan(50);
   });
 
+  it.each([
+    ['before anything else begins, in each round', [ONE], 6],
+    ['more often while several addresses wait', [ONE, ANOTHER], 3],
+  ])('lets what is under way go on %s', async (_, askers, ms) => {
+    const happened: string[] = [];
+    const work = new Work(100, () => happened.push('goes on'));
+    await Promise.all(
+      Array.from({ length: 8 }, (_, i) =>
+        work.turn(askers[i % askers.length]!).then(() => {
+          happened.push('begins');
+          blockMs(ms);
+        }),
+      ),
+    );
+    expect(happened.slice(0, 8)).toEqual(Array.from({ length: 4 }, () => ['goes on', 'begins']).flat());
+  });
+
   it('gives an address that asks for little its turn before all those of one that asks for much', async () => {
     const work = new Work();
     const begun: string[] = [];

@@ -32,6 +32,11 @@ const MAX_SUBSCRIPTIONS_WAITING = 20_000;
 const MAX_LARGE_WAITING = 1_000;
 /** In a round of the process's loop, operations begin for so long, and so many at the most. */
 const BEGIN_MS = 5;
+/**
+ * And for so long while those of several addresses wait. Each read of Redis takes an operation a round, so for somebody who has asked for little, long rounds
+ * are long waits; but short ones are more of them, which takes a tenth of what could be committed in them.
+ */
+const BEGIN_SHARED_MS = 2;
 const MAX_IN_A_ROUND = 64;
 /** There are steps for twice as many as began in the round before, and for so many besides: more would mostly be for nothing. */
 const FEW_IN_A_ROUND = 8;
@@ -113,7 +118,11 @@ export class Work {
   private begun: { asker: Asker; since: number } | null = null;
   private readonly large = new HeavyWork(MAX_LARGE_WAITING, (network, ms) => this.chargeAddress(network, ms));
 
-  constructor(most = MAX_OPERATIONS) {
+  /** @param goOn is called before anything begins in a round: to ask for what those under way need next, so that it comes meanwhile */
+  constructor(
+    most = MAX_OPERATIONS,
+    private readonly goOn: () => void = () => undefined,
+  ) {
     this.places = new Shares(most);
   }
 
@@ -195,6 +204,7 @@ export class Work {
     this.begunInRound = 0;
     this.beginUntil = null;
     this.frameValues = MAX_FRAME_VALUES_IN_A_ROUND;
+    setImmediate(this.goOn);
     // Each in a step of its own: what it does at once is over before it is known whether there is time for another.
     for (let i = steps; i > 0; i--) setImmediate(this.beginNext);
     setImmediate(this.endRound);
@@ -221,7 +231,7 @@ export class Work {
     }
     this.isForSubscription = !this.isForSubscription;
     // Counted from the first, which begins whatever else the round was long with.
-    this.beginUntil ??= now + BEGIN_MS;
+    this.beginUntil ??= now + (this.operations.asking > 1 ? BEGIN_SHARED_MS : BEGIN_MS);
     const [site, connection] = next.asker;
     const ofSite = this.operations.usedBy(next.asker, 0);
     const ofConnection = this.operations.usedBy(next.asker, 1);

@@ -79,6 +79,11 @@ export class FairQueue<T> implements Items<T> {
     return this.count;
   }
 
+  /** Of the first level: how many wait. */
+  get asking(): number {
+    return this.waiting.length;
+  }
+
   /** Whose turn is next. */
   get first(): T | undefined {
     return this.next()?.items.first;
