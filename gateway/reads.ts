@@ -4,7 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import { readAuthors } from '../read-side/authors/query.js';
-import { readCheeps } from '../read-side/cheeps/query.js';
+import { readCheeps, readCheepVersions } from '../read-side/cheeps/query.js';
 import { writeNow, writeTogether } from '../shared/redis.js';
 import { shardName, type Shard, type Snapshot, type Space } from '../read-side/shard.js';
 import type { Consistency } from './consistency.js';
@@ -54,6 +54,7 @@ export interface ReadOptions<T> {
 export class Reads {
   readonly authors = new RowReads(readAuthors);
   readonly cheeps = new RowReads(readCheeps);
+  readonly cheepVersions = new RowReads(readCheepVersions);
 
   constructor(
     readonly redis: Redis,
@@ -74,6 +75,7 @@ export class Reads {
     writeTogether(this.redis);
     this.authors.begin();
     this.cheeps.begin();
+    this.cheepVersions.begin();
     writeNow(this.redis);
   }
 

@@ -4,7 +4,6 @@ import {
   AUTHOR_LISTS,
   AUTHOR_COUNTS,
   authorShard,
-  readAuthors,
   readCheepsOfAuthor,
   readFollowers,
   readFollowing,
@@ -85,11 +84,10 @@ export async function awaitAuthor(context: Context, id: string, minVersion: numb
   const selected = selectedFields(info);
   const counts = new Set(AUTHOR_COUNTS.filter((count) => selected.has(count)));
   const viewerId = selected.has('isFollowedByViewer') ? context.viewerId : null;
-  const viewers = viewerId === null ? new Map<string, string[]>() : new Map([[viewerId, [id]]]);
   const { value, applied } = await reads.read(
     context.consistency,
     shard,
-    (redis, space) => readAuthors(redis, space, shard, { ids: [id], counts, viewers }),
+    (redis, space) => reads.authors.read(redis, space, shard, { ids: [id], counts, viewerId }),
     { lacking: ({ rows }) => lackOfVersion(`author ${id}`, rows.get(id)?.version ?? 0, minVersion) },
   );
   const row = value.rows.get(id);

@@ -1,9 +1,9 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { Args, createUnionType, Ctx, Field, FieldResolver, ID, Info, Int, ObjectType, Resolver, Root } from 'type-graphql';
 import type { Redis } from 'ioredis';
-import { CHEEP_LISTS, cheepShard, readCheepVersion, readIsDeleted, readReplies } from '../../read-side/cheeps/query.js';
+import { CHEEP_LISTS, cheepShard, readIsDeleted, readReplies } from '../../read-side/cheeps/query.js';
 import type { ListedPages } from '../../read-side/list.js';
-import type { Space } from '../../read-side/shard.js';
+import type { Snapshot, Space } from '../../read-side/shard.js';
 import { MAX_ANCESTORS, readAncestors, threadShard } from '../../read-side/threads/query.js';
 import { entitiesIn } from '../../shared/entities.js';
 import type { Mention as MentionedAt } from '../../shared/messages/cheep.js';
@@ -14,7 +14,7 @@ import { fault, GoneMeanwhile } from '../errors.js';
 import { isThere, type LoadedCheep } from '../loaders.js';
 import { Node } from '../node.js';
 import { PageArgs, pageOf, pageRequest, pagesBelow } from '../pages.js';
-import { lackOfVersion } from '../reads.js';
+import { lackOfVersion, type ReadOptions } from '../reads.js';
 import { resumeCursor } from '../resume-cursor.js';
 import { DateTime } from '../scalars.js';
 import { selectedFields } from '../selection.js';
@@ -22,6 +22,7 @@ import { CheepConnection, cheepConnection, cheepPage } from './cheep-connection.
 
 /** A link has 11 characters at least (`http://a.bc`), and one before the next: no message has more. */
 const MAX_LINKS = 21;
+const NO_COUNTS: ReadonlySet<never> = new Set();
 
 @ObjectType({ implements: Node })
 export class Cheep extends Node {
@@ -131,15 +132,21 @@ export async function loadDeletedCheep(context: Context, id: string): Promise<De
   return isDeleted ? toDeletedCheep(known.data) : null;
 }
 
+/** Of a deleted cheep too; 0 when there is none. */
+function readVersion({ consistency, services: { reads } }: Context, id: string, options: ReadOptions<number>) {
+  const shard = cheepShard(id, reads.space);
+  const run = async (redis: Redis, space: Space): Promise<Snapshot<number>> => {
+    const { value, ...asOf } = await reads.cheepVersions.read(redis, space, shard, { ids: [id], counts: NO_COUNTS, viewerId: null });
+
+    return { ...asOf, value: value.rows.get(id)?.version ?? 0 };
+  };
+
+  return reads.read(consistency, shard, run, options);
+}
+
 /** As `loadCheep`, after waiting until the cheep has this version at least: a deletion makes one too. */
 export async function awaitCheep(context: Context, id: string, minVersion: number, info: GraphQLResolveInfo): Promise<Cheep | null> {
-  const { reads } = context.services;
-  const { applied } = await reads.read(
-    context.consistency,
-    cheepShard(id, reads.space),
-    (redis, space) => readCheepVersion(redis, space, id),
-    { lacking: (version) => lackOfVersion(`cheep ${id}`, version, minVersion) },
-  );
+  const { applied } = await readVersion(context, id, { lacking: (version) => lackOfVersion(`cheep ${id}`, version, minVersion) });
 
   return loadCheep(context, id, applied, info);
 }
@@ -232,8 +239,7 @@ export class CheepResolver {
     );
     // The subscription tells of the cheep itself too: what was shown of it must be what it was as of the cursor.
     if (page.applied > cheep.applied && selectedFields(info).has('resumeCursor')) {
-      const run = (redis: Redis, space: Space) => readCheepVersion(redis, space, id);
-      const { value: version } = await reads.read(consistency, shard, run, { floor: page.applied });
+      const { value: version } = await readVersion(context, id, { floor: page.applied });
       if (version !== cheep.version) throw fault('NOT_CAUGHT_UP', 'The cheep was changed while its replies were read. Try again.');
     }
 

@@ -81,16 +81,27 @@ function decodeCheep(id: string, values: Reply[]): CheepRow | null {
   };
 }
 
-/** The version of a cheep, of a deleted one too; 0 when there is none. */
-export function readCheepVersion(redis: Redis, space: Space, cheepId: string): Promise<Snapshot<number>> {
-  return readShard(
-    redis,
-    space,
-    cheepShard(cheepId, space),
-    (read) => read('HGET', cheepKey(cheepId), 'version' satisfies CheepField),
-    ([version]) => numberIn(version),
-  );
+interface CheepVersion {
+  version: number;
+  pages?: never;
 }
+
+const VERSION_SHAPE: RowShape<CheepVersion, never> = {
+  row: ['HGET', cheepKey(''), 'version' satisfies CheepField],
+  decode: (_, version) => (version === null ? null : { version: numberIn(version) }),
+  counts: {},
+  flagged: likesKey(''),
+  lists: {},
+  order: 'oldest first',
+};
+
+/** The versions of cheeps, of deleted ones too. */
+export const readCheepVersions = (
+  redis: Redis,
+  space: Space,
+  shard: Shard,
+  request: RowsRequest<never>,
+): Promise<Snapshot<Rows<CheepVersion>>> => readRows(redis, space, shard, VERSION_SHAPE, request);
 
 /** Was there a cheep with this id, which was deleted? */
 export function readIsDeleted(redis: Redis, space: Space, cheepId: string): Promise<Snapshot<boolean>> {

@@ -14,7 +14,7 @@ import {
 } from '../../read-side/authors/query.js';
 import type { DecodeChange } from '../../read-side/changes.js';
 import { cheeps } from '../../read-side/cheeps/projection.js';
-import { CHEEP_COUNTS, cheepShard, decodeThreadChange, readCheeps, readCheepVersion, readReplies } from '../../read-side/cheeps/query.js';
+import { CHEEP_COUNTS, cheepShard, decodeThreadChange, readCheeps, readCheepVersions, readReplies } from '../../read-side/cheeps/query.js';
 import { commands } from '../../read-side/commands/projection.js';
 import { commandShard, readCommand } from '../../read-side/commands/query.js';
 import { funnel } from '../../read-side/funnel/projection.js';
@@ -228,7 +228,11 @@ const cheepsSubject: Subject = {
       {
         about: `version of cheep ${id}`,
         shard: cheepShard(id, space),
-        ask: (redis) => readCheepVersion(redis, space, id),
+        ask: async (redis) => {
+          const { value, ...asOf } = await readCheepVersions(redis, space, cheepShard(id, space), { ids: [id] });
+
+          return { ...asOf, value: value.rows.get(id)?.version ?? 0 };
+        },
         expected: (fold) => fold.cheeps.get(id)?.version ?? 0,
       },
       {
