@@ -1,7 +1,7 @@
 /**
  * The gateway of another checkout beside this one's, on the same servers and data: pages of a timeline, committed cheeps, and frames to
  * many sockets. `BESIDE=../before npm run bench -- beside-pages beside-commits beside-frames`; the other checkout (`git worktree add ../before <commit>`) needs its packages.
- * Both have turns, or, for frames, hear of the same posts at the same time: what else the machine does hits them alike.
+ * Both have turns, so that what else the machine does hits them alike; how much it does tells a checkout beside itself.
  */
 import { resolve } from 'node:path';
 import type { Arrivals, Arrived } from './arrivals.js';
@@ -21,8 +21,10 @@ const READERS = 64;
 const POSTERS = { clients: 256, authors: 32, atOnce: 8 };
 const POST = 'mutation ($input: PostCheepInput!) { postCheep(input: $input) { status consistencyToken userErrors { code } } }';
 const SOCKETS = 2_500;
-const POSTS = isQuick ? 40 : 150;
-const BETWEEN_POSTS_MS = 100;
+const FRAME_ROUNDS = isQuick ? 5 : 15;
+/** Before it is measured, and while it is. */
+const FIRST_POSTS = 3;
+const POSTS = 20;
 
 type Figures = Record<'perSecond' | 'cpuUs' | 'p50' | 'p99', number[]>;
 
@@ -110,30 +112,33 @@ async function inTurns(
   );
 }
 
-/** Both gateways have as many sockets, and each post is for all of them: told is how much processor time a frame takes. */
+/** The gateways have turns with as many sockets: told is how much processor time a frame takes. */
 export async function besideFrames(): Promise<void> {
   const stages = [await Stage.set(), await Stage.set(otherCheckout())] as const;
-  const audiences = await Promise.all(stages.map((stage) => stage.atGateway(SOCKETS)));
-  for (const audience of audiences) await audience.subscribe();
-  const usedMs: [number, number][] = [];
-  const cpuMs = () => Promise.all([stages[0].gateway.cpuMs(), stages[1].gateway.cpuMs()]);
-  for (let i = -20; i < POSTS; i++) {
-    const before = await cpuMs();
-    const { mark } = await stages[0].post();
-    await Promise.all(audiences.map((audience) => audience.marked(mark)));
-    await new Promise((done) => setTimeout(done, BETWEEN_POSTS_MS));
-    const after = await cpuMs();
-    if (i >= 0) usedMs.push([after[0] - before[0], after[1] - before[1]]);
+  const frameUs: [number[], number[]] = [[], []];
+  for (let round = -1; round < FRAME_ROUNDS; round++) {
+    for (const side of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+      const stage = stages[side];
+      const audience = await stage.atGateway(SOCKETS);
+      await audience.subscribe();
+      const post = async () => audience.marked((await stage.post()).mark);
+      for (let i = 0; i < FIRST_POSTS; i++) await post();
+      const before = await stage.gateway.cpuMs();
+      for (let i = 0; i < POSTS; i++) await post();
+      const usedMs = (await stage.gateway.cpuMs()) - before;
+      await audience.close();
+      if (round >= 0) frameUs[side].push((1_000 * usedMs) / (POSTS * SOCKETS));
+    }
   }
   await Promise.all(stages.map((stage) => stage.leave()));
-  const us = (side: 0 | 1) => (1_000 * usedMs.reduce((sum, used) => sum + used[side], 0)) / (usedMs.length * SOCKETS);
+  const [its, theirs] = frameUs;
   table(
-    `A frame to each of ${SOCKETS} sockets, ${POSTS} posts`,
+    `A frame to each of ${SOCKETS} sockets, ${POSTS} posts: medians of ${FRAME_ROUNDS} turns`,
     ['CPU µs'],
     [
-      ['this checkout', us(0)],
-      ['the other', us(1)],
-      ['frames for as much, beside the other', us(1) / us(0)],
+      ['this checkout', median(its)],
+      ['the other', median(theirs)],
+      ['ratio of frames for as much (the median)', median(its.map((us, i) => theirs[i]! / us))],
     ],
   );
 }
