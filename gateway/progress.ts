@@ -1,16 +1,11 @@
 /** What a gateway hears of the write side and the read side: where the journal stands, and how far each shard has come. */
 import type { Nats } from '../shared/jetstream.js';
 import type { Logger } from '../shared/log.js';
-import { Queue } from '../shared/queue.js';
 import { natsNames } from '../shared/names.js';
 import { askJournalHead } from '../shared/journal-requests.js';
 import { progressMessage, type ProgressMessage } from '../read-side/progress.js';
 import { anyGeneration, shardName, type Shard } from '../read-side/shard.js';
-
-interface Waiter {
-  position: number;
-  wake: () => void;
-}
+import { Waits } from './waits.js';
 
 type Head = Awaited<ReturnType<typeof askJournalHead>>;
 
@@ -22,8 +17,6 @@ const MAX_COMMITS_PER_SECOND = 50_000;
 const MAX_UNHEARD_MS = 10_000;
 /** Progress of each shard is told once a second, and after each batch. */
 const SILENT_MS = 1_500;
-/** Of those who wait for what a shard has come to, so many go on in a round of the process's loop: what they do next would be one long step. */
-const MAX_WOKEN_IN_A_ROUND = 32;
 /** Commits remembered, to tell how long ago the first was that a read has not seen. */
 const MAX_COMMITS = 1_024;
 
@@ -33,9 +26,7 @@ export class Progress {
   private readonly toldAt = new Map<string, number>();
   private readonly stopped = new Set<string>();
   private live: string | null = null;
-  private readonly waiters = new Map<string, Set<Waiter>>();
-  /** They have what they waited for, and go on in turn. */
-  private readonly waking = new Queue<Waiter>();
+  private readonly waits = new Waits();
   private readonly listeners = new Map<string, Set<() => void>>();
   private readonly commits: { position: number; at: number }[] = [];
   /** That any shard has applied. */
@@ -133,20 +124,7 @@ export class Progress {
 
   /** Settles when the shard is heard to have applied `position`, or after `ms`. */
   wait(shard: string, position: number, ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const waiters = this.waiters.get(shard) ?? new Set();
-      this.waiters.set(shard, waiters);
-      const waiter: Waiter = {
-        position,
-        wake: () => {
-          clearTimeout(timer);
-          waiters.delete(waiter);
-          resolve();
-        },
-      };
-      const timer = setTimeout(waiter.wake, ms);
-      waiters.add(waiter);
-    });
+    return this.waits.wait(shard, position, ms);
   }
 
   /**
@@ -180,11 +158,6 @@ export class Progress {
     }));
   }
 
-  private readonly wakeSome = () => {
-    for (let i = MAX_WOKEN_IN_A_ROUND; i > 0 && this.waking.size > 0; i--) this.waking.shift()!.wake();
-    if (this.waking.size > 0) setImmediate(this.wakeSome);
-  };
-
   private hear({ epoch, applied, stopped, live }: ProgressMessage): void {
     this.heardAt = performance.now();
     if (epoch !== this.epoch) {
@@ -206,7 +179,6 @@ export class Progress {
       this.live = liveNow;
       this.onLive(new Map(Object.entries(live)));
     }
-    const isWaking = this.waking.size > 0;
     for (const [shard, position] of Object.entries(applied)) {
       const isStopped = Object.hasOwn(stopped, shard);
       if (isStopped) this.stopped.add(shard);
@@ -214,15 +186,9 @@ export class Progress {
       this.applied.set(shard, position);
       this.toldAt.set(shard, this.heardAt);
       this.furthest = Math.max(this.furthest, position);
-      const waiters = this.waiters.get(shard);
-      for (const waiter of waiters ?? []) {
-        if (!isStopped && waiter.position > position) continue;
-        waiters!.delete(waiter);
-        this.waking.push(waiter);
-      }
+      this.waits.reached(shard, isStopped ? Infinity : position);
       for (const listener of this.listeners.get(anyGeneration(shard)) ?? []) listener();
     }
-    if (!isWaking) this.wakeSome();
   }
 }
 

@@ -118,7 +118,7 @@ export class Work {
   private begun: { asker: Asker; since: number } | null = null;
   private readonly large = new HeavyWork(MAX_LARGE_WAITING, (network, ms) => this.chargeAddress(network, ms));
 
-  /** @param goOn is called before anything begins in a round: to ask for what those under way need next, so that it comes meanwhile */
+  /** @param goOn is called in each round before operations begin: to ask for what those under way need next, so that it comes meanwhile */
   constructor(
     most = MAX_OPERATIONS,
     private readonly goOn: () => void = () => undefined,
@@ -223,6 +223,7 @@ export class Work {
     if (this.isForFrame && this.beginNextFrame(now)) return;
     const lines = [this.operations, this.subscriptions];
     if (this.isForSubscription) lines.reverse();
+    const { beginMs } = this;
     const line = lines.find(({ first }) => first && !this.isHeld(first.asker, now));
     const next = line?.shift();
     if (!next) {
@@ -231,7 +232,7 @@ export class Work {
     }
     this.isForSubscription = !this.isForSubscription;
     // Counted from the first, which begins whatever else the round was long with.
-    this.beginUntil ??= now + (this.operations.asking > 1 ? BEGIN_SHARED_MS : BEGIN_MS);
+    this.beginUntil ??= now + beginMs;
     const [site, connection] = next.asker;
     const ofSite = this.operations.usedBy(next.asker, 0);
     const ofConnection = this.operations.usedBy(next.asker, 1);
@@ -240,6 +241,10 @@ export class Work {
     this.begun = { asker: next.asker, since: now };
     next.begin();
   };
+
+  private get beginMs(): number {
+    return [this.operations, this.subscriptions, this.frames].some(({ asking }) => asking > 1) ? BEGIN_SHARED_MS : BEGIN_MS;
+  }
 
   /** Is something under way for somebody who has used much less? Nobody is held for longer than a bounded time in a row. */
   private isHeld(asker: Asker, now: number): boolean {
@@ -276,7 +281,7 @@ export class Work {
     const { first } = this.frames;
     if (!first) return false;
     if (this.isHeld([first.site, NO_CONNECTION], now)) return false;
-    this.beginUntil ??= now + BEGIN_MS;
+    this.beginUntil ??= now + this.beginMs;
     this.frames.shift();
     this.begunInRound += 1;
     this.frameValues -= first.frame.values;

@@ -79,7 +79,7 @@ export class FairQueue<T> implements Items<T> {
     return this.count;
   }
 
-  /** Of the first level: how many wait. */
+  /** Of the first level: how many wait, at the most. */
   get asking(): number {
     return this.waiting.length;
   }

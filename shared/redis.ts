@@ -137,8 +137,8 @@ export function writeTogether({ stream }: Redis): void {
 }
 
 /**
- * Writes what was asked so far. For who knows that no more will be asked in this round of the loop: what is asked in a `setImmediate` would
- * go out only after the next round, and be answered in the one after that.
+ * Writes what was asked so far: what should not wait for what else is asked in this round of the loop. (What is asked in a `setImmediate` would go out
+ * in the next round, and be answered in the one after that.)
  */
 export function writeNow({ stream }: Redis): void {
   if (stream?.writableCorked) stream.uncork();

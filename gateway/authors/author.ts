@@ -87,7 +87,7 @@ export async function awaitAuthor(context: Context, id: string, minVersion: numb
   const { value, applied } = await reads.read(
     context.consistency,
     shard,
-    (redis, space) => reads.authors.read(redis, space, shard, { ids: [id], counts, viewerId }),
+    (redis, space) => reads.authors.read(redis, space, authorShard(id, space), { ids: [id], counts, viewerId }),
     { lacking: ({ rows }) => lackOfVersion(`author ${id}`, rows.get(id)?.version ?? 0, minVersion) },
   );
   const row = value.rows.get(id);

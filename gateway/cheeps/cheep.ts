@@ -134,14 +134,17 @@ export async function loadDeletedCheep(context: Context, id: string): Promise<De
 
 /** Of a deleted cheep too; 0 when there is none. */
 function readVersion({ consistency, services: { reads } }: Context, id: string, options: ReadOptions<number>) {
-  const shard = cheepShard(id, reads.space);
   const run = async (redis: Redis, space: Space): Promise<Snapshot<number>> => {
-    const { value, ...asOf } = await reads.cheepVersions.read(redis, space, shard, { ids: [id], counts: NO_COUNTS, viewerId: null });
+    const { value, ...asOf } = await reads.cheepVersions.read(redis, space, cheepShard(id, space), {
+      ids: [id],
+      counts: NO_COUNTS,
+      viewerId: null,
+    });
 
     return { ...asOf, value: value.rows.get(id)?.version ?? 0 };
   };
 
-  return reads.read(consistency, shard, run, options);
+  return reads.read(consistency, cheepShard(id, reads.space), run, options);
 }
 
 /** As `loadCheep`, after waiting until the cheep has this version at least: a deletion makes one too. */

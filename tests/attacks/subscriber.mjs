@@ -55,7 +55,8 @@ async function subscribeFor(forMs) {
   const tookMs = [];
   /** @type {string[]} */
   const errors = [];
-  await live.promise;
+  const refused = await Promise.race([live.promise, wrong.promise]);
+  if (typeof refused === 'string') return { tookMs, errors: [refused] };
   wrong = Promise.withResolvers();
   const until = performance.now() + forMs;
   while (performance.now() < until && errors.length === 0) {
