@@ -68,7 +68,7 @@ const FIELD_BYTES = 400;
 const PLAN_BYTES = 600;
 
 /** In one answer: each has a text, a path and a place in the document, and is described at some cost. */
-const MAX_ERRORS = 100;
+export const MAX_ERRORS = 100;
 /** An error in an answer, besides its message, and each step of its path. */
 const ERROR_BYTES = 120;
 const STEP_BYTES = 12;
