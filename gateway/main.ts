@@ -8,8 +8,8 @@ import { GATEWAY_SETTINGS, startGateway } from './server.js';
 import { startWorkers, tellWaiting } from './workers.js';
 
 /**
- * The heap of long-lived objects may grow by this much before it is collected. V8 itself would let it grow up to four times before it looks:
- * fast for a process that has its machine for itself, but here the memory of all connections stays bounded (decision 0037).
+ * What has lived for long may become twice as much before it is collected. V8 itself would wait until it is four times as much, so that in the first
+ * attack of a process its memory grew to twice as much (decision 0037).
  */
 setFlagsFromString('--heap-growing-percent=100');
 

@@ -42,7 +42,7 @@ describe('those who wait for a position of a shard', () => {
     expect(counts.length).toBeGreaterThanOrEqual(4);
   });
 
-  it('are all of those who go on, however often it is told, and each goes on once', async () => {
+  it('all go on, however often it is told, and who comes meanwhile too', async () => {
     const waits = new Waits();
     const [first, second] = [many(waits, 100, 5), many(waits, 100, 6)];
     waits.reached('shard 1', 5);
