@@ -40,17 +40,21 @@ describe('work', () => {
     ['before anything else begins, in each round', [ONE], 6],
     ['more often while several addresses wait', [ONE, ANOTHER], 3],
   ])('lets what is under way go on %s', async (_, askers, ms) => {
-    const happened: string[] = [];
-    const work = new Work(100, () => happened.push('goes on'));
+    // Before each that begins; there may be rounds in which nobody does.
+    const wentOn: boolean[] = [];
+    let goesOn = false;
+    const work = new Work(100, () => void (goesOn = true));
     await Promise.all(
       Array.from({ length: 8 }, (_, i) =>
         work.turn(askers[i % askers.length]!).then(() => {
-          happened.push('begins');
+          wentOn.push(goesOn);
+          goesOn = false;
           blockMs(ms);
         }),
       ),
     );
-    expect(happened.slice(0, 8)).toEqual(Array.from({ length: 4 }, () => ['goes on', 'begins']).flat());
+    // Of the last ones, only those of one address may be left.
+    expect(wentOn.slice(0, 4)).toEqual([true, true, true, true]);
   });
 
   it('gives an address that asks for little its turn before all those of one that asks for much', async () => {
