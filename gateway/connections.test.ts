@@ -1,6 +1,6 @@
 /** Over real connections, to a server that may have few of them. */
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { createLog } from '../shared/log.js';
@@ -194,10 +194,10 @@ describe('bodies that come at the same time', () => {
         response.end('here');
       });
     });
-    // 32 MiB are 128 of the longest.
+    // 16 MiB are 64 of the longest.
     const head = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
     const slow: Client[] = [];
-    for (let i = 0; i < 128; i++) {
+    for (let i = 0; i < 64; i++) {
       const one = await client(`127.0.0.${2 + (i % 50)}`);
       one.socket.write(head);
       slow.push(one);
@@ -207,8 +207,30 @@ describe('bodies that come at the same time', () => {
     await late.has(/here/);
     expect(complete).toEqual([1]);
     await slow[0]!.closed;
-    slow[127]!.socket.write('1\r\nx\r\n0\r\n\r\n');
-    await slow[127]!.has(/here/);
+    slow[63]!.socket.write('1\r\nx\r\n0\r\n\r\n');
+    await slow[63]!.has(/here/);
+  });
+
+  it('do not count once they have come whole, however long their answers take', async () => {
+    const answers: (() => void)[] = [];
+    const seen = new EventEmitter();
+    await start(1_000, (request, response) => {
+      request.resume().once('end', () => seen.emit('whole', answers.push(() => response.end('here'))));
+    });
+    const head = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const slow = await client('127.0.0.2');
+    slow.socket.write(head);
+    const whole: Client[] = [];
+    for (let i = 0; i < 150; i++) {
+      const one = await client(`127.0.0.${3 + i}`);
+      one.socket.write(`${head}1\r\nx\r\n0\r\n\r\n`);
+      whole.push(one);
+    }
+    while (answers.length < 150) await once(seen, 'whole');
+    slow.socket.write('1\r\nx\r\n0\r\n\r\n');
+    while (answers.length < 151) await once(seen, 'whole');
+    for (const end of answers) end();
+    for (const one of [slow, ...whole]) await one.has(/here/);
   });
 });
 
@@ -243,7 +265,7 @@ describe('bodies that do not come', () => {
     slow.socket.write(head);
     const many: Client[] = [];
     // With one more than may come at a time.
-    for (let i = 0; i < 128; i++) {
+    for (let i = 0; i < 64; i++) {
       const one = await client('127.0.0.3');
       one.socket.write(head);
       many.push(one);

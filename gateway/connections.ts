@@ -27,8 +27,11 @@ const MAX_PERCENT_LIVE = 80;
 const MAX_CLOSED_AT_ONCE = 64;
 /** Requests on a connection that came before the one under way was answered. */
 const MAX_PIPELINED = 16;
-/** Of requests under way, as they say how long they are. A body of which that is not known counts as the longest that there may be. */
-const MAX_BYTES_OF_BODIES = 32 * 1024 * 1024;
+/**
+ * Of bodies that are on their way, as they say how long they are. One of which that is not known counts as the longest that there may be. (What is read
+ * takes up to twice that in memory.)
+ */
+const MAX_BYTES_OF_BODIES = 16 * 1024 * 1024;
 export const MAX_BODY_BYTES = 256 * 1024;
 /** Of a body that comes whole with its header, or nearly: its connection need not be read in turns. */
 const MAX_BYTES_UNWATCHED = 16 * 1024;
@@ -187,20 +190,19 @@ export class Connections {
     if (bodyBytes > 0) {
       this.incompleteOf(connection).add(connection.address, connection);
       this.bodyBytes += bodyBytes;
-      if (this.bodyBytes > MAX_BYTES_OF_BODIES) this.closeIncomplete(connection);
+      // Of short ones it is only seen when there is too much of them.
+      if (bodyBytes > MAX_BYTES_UNWATCHED) request.once('end', () => connection.underWay?.request === request && this.hasCome(connection));
+      if (this.bodyBytes > MAX_BYTES_OF_BODIES) this.makeRoomFor(connection);
     }
     response.once('close', () => this.answered(connection));
     handle(request, response);
   }
 
   private answered(connection: Connection): void {
-    const { bodyBytes } = connection.underWay!;
+    this.hasCome(connection);
     connection.underWay = null;
     this.busy.delete(connection);
-    if (connection.isGone) return;
-    this.bodyBytes -= bodyBytes;
-    this.incompleteOf(connection).delete(connection.address, connection);
-    if (connection.socket.destroyed) return;
+    if (connection.isGone || connection.socket.destroyed) return;
     if (connection.waiting.length > 0) return this.intake!.beginNext(connection.socket, () => connection.waiting.shift()?.());
     if (this.idle.size + this.idleOfProxies.size >= MAX_IDLE) this.closeIdle();
     this.idleOf(connection).add(connection.address, connection);
@@ -227,7 +229,11 @@ export class Connections {
 
   /** Closes one whose request is not complete, or else one whose answer is not taken: the one that has been at it for longest. */
   private closeSlow(): boolean {
-    if (this.closeIncomplete()) return true;
+    const incomplete = this.oldestIncomplete();
+    if (incomplete) {
+      this.closeAndSuspect(incomplete);
+      return true;
+    }
     for (const connection of this.busy) {
       if (connection.answeredAt === null) continue;
       this.close(connection);
@@ -237,19 +243,37 @@ export class Connections {
     return false;
   }
 
-  /** The oldest of the site that has most of them: so whoever opens many drives out its own. */
-  private closeIncomplete(except?: Connection): boolean {
+  /** Whoever opens many drives out its own. */
+  private makeRoomFor(connection: Connection): void {
+    let oldest = this.oldestIncomplete(connection);
+    while (oldest && this.bodyBytes > MAX_BYTES_OF_BODIES) {
+      this.closeAndSuspect(oldest);
+      oldest = this.oldestIncomplete(connection);
+    }
+  }
+
+  /**
+   * Of the site that has most of them.
+   * @param except the one that has just begun
+   */
+  private oldestIncomplete(except?: Connection): Connection | null {
     for (const crowd of [this.incomplete, this.incompleteOfProxies]) {
       for (let oldest = crowd.oldestOfMost(); oldest && oldest !== except; oldest = crowd.oldestOfMost()) {
-        if (oldest.underWay?.request.complete === false) {
-          this.closeAndSuspect(oldest);
-          return true;
-        }
-        crowd.delete(oldest.address, oldest);
+        if (oldest.underWay?.request.complete === false) return oldest;
+        this.hasCome(oldest);
       }
     }
 
-    return false;
+    return null;
+  }
+
+  /** Whoever takes in what has come whole counts it from then on, if it is large (`LargeRequests`). */
+  private hasCome(connection: Connection): void {
+    this.incompleteOf(connection).delete(connection.address, connection);
+    const { underWay } = connection;
+    if (!underWay || connection.isGone) return;
+    this.bodyBytes -= underWay.bodyBytes;
+    underWay.bodyBytes = 0;
   }
 
   private incompleteOf({ isProxy }: Connection): Crowd<Connection> {

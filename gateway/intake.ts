@@ -23,8 +23,8 @@ const NEW_CONNECTION_MS = 1;
 /** A site is suspected for so long after one of its connections was cut off: otherwise it would be free to open the next at once. */
 const SUSPICION_MS = 1_000;
 const MAX_SUSPECTED = 1_000;
-/** Connections that are paused with something that they have sent; then one of the site that has most of them is closed. */
-const MAX_HOLDING = 512;
+/** Connections that are paused with something that they have sent, up to 128 KiB each; then one of the site that has most of them is closed. */
+const MAX_HOLDING = 128;
 /** Between two turns of those who are suspected, all of them together. */
 const SUSPECTED_TURN_MS = 5;
 

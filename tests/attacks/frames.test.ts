@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { PostCheepReceiptDocument, TimelineDocument } from '../../client/operations.js';
 import { newId } from '../../shared/ids.js';
@@ -154,6 +155,8 @@ describe('subscriptions that are begun and completed without end', () => {
         subscribe(socket, String(n), named(number, 100), { id: victim.reader.id, after: timeline.resumeCursor });
         send(socket, { id: String(n), type: 'complete' });
         if (n % 100 !== 99) continue;
+        // What is written to a connection that was closed is gone at once, and the socket hears of it only when the loop comes round.
+        await setImmediate();
         await eventually(() => socket.bufferedAmount === 0 || signal.aborted || socket.readyState !== socket.OPEN, 'all of it is sent');
       }
       socket.terminate();
