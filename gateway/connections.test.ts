@@ -215,7 +215,12 @@ describe('bodies that come at the same time', () => {
     const answers: (() => void)[] = [];
     const seen = new EventEmitter();
     await start(1_000, (request, response) => {
-      request.resume().once('end', () => seen.emit('whole', answers.push(() => response.end('here'))));
+      request.resume().once('end', () =>
+        seen.emit(
+          'whole',
+          answers.push(() => response.end('here')),
+        ),
+      );
     });
     const head = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
     const slow = await client('127.0.0.2');

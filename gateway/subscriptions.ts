@@ -52,6 +52,7 @@ const VALUES_OF_A_DELIVERY_TURN = 250;
 export class Answer {
   private begun: string | null = null;
   private written: string | null = null;
+  private encoded: Buffer | null = null;
 
   constructor(
     private readonly result: FormattedExecutionResult,
@@ -87,12 +88,25 @@ export class Answer {
    * @param authentication for one whose access token is no good, who is told so
    */
   json(newest: Token, authentication: Authentication | null = null): string {
+    if (!authentication && this.isForAll(newest)) return (this.written ??= this.write(newest, ''));
     const forOne = [...(authentication ? [['authentication', authentication]] : []), ...(this.cost ? [['cost', this.cost]] : [])];
-    const told = forOne.map(([name, value]) => `,"${name as string}":${JSON.stringify(value)}`).join('');
-    const write = () => `${this.start}${JSON.stringify(this.consistencyAs(newest))}${told}}}`;
-    if (told !== '' || newest.epoch !== this.newest.epoch || newest.position > this.newest.position) return write();
 
-    return (this.written ??= write());
+    return this.write(newest, forOne.map(([name, value]) => `,"${name as string}":${JSON.stringify(value)}`).join(''));
+  }
+
+  /** As UTF-8, `json` as the last value in an object, with the bracket that closes it: made once for as many. */
+  asLastValue(newest: Token): Buffer {
+    if (!this.isForAll(newest)) return Buffer.from(`${this.json(newest)}}`);
+
+    return (this.encoded ??= Buffer.from(`${this.write(newest, '')}}`));
+  }
+
+  private isForAll(newest: Token): boolean {
+    return !this.cost && newest.epoch === this.newest.epoch && newest.position <= this.newest.position;
+  }
+
+  private write(newest: Token, forOne: string): string {
+    return `${this.start}${JSON.stringify(this.consistencyAs(newest))}${forOne}}}`;
   }
 
   private consistencyAs(newest: Token): ConsistencyReport {

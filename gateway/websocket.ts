@@ -36,6 +36,7 @@ import { tooManyShapes } from './subscription-shares.js';
 import { answer, newer, present, type Shown, type Subscriptions } from './subscriptions.js';
 import { cookiesIn, cookiesOf, createContext, hasCredentials, parametersOf, type Parameters } from './transport.js';
 import type { TrustedDocuments } from './trusted-documents.js';
+import { MessagesWithSharedRest } from './websocket-frames.js';
 import { askerAt, type Asker } from './work.js';
 
 /** Operations of one socket at a time, at the most. */
@@ -92,6 +93,7 @@ interface Session {
   letGo(id: string): void;
   /** Settles, if it cannot be on its way at once, when it is. */
   send(message: string): Promise<void> | undefined;
+  messagesThatBegin(beginning: string): MessagesWithSharedRest;
   /** Ends it when its access token runs out. */
   expire(atMs: number): void;
 }
@@ -233,12 +235,14 @@ export function serveWebsocket(
     const { id, session, ...args } = operation;
     // graphql-ws keeps these too, and does not need them.
     Object.assign(operation, { document: NOTHING, variableValues: null });
-    const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
+    const beginning = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
+    const messages = session.messagesThatBegin(beginning);
 
     return subscriptions.subscribe(args, session.shown, (answer) => {
       session.newest = newer(session.newest, answer.newest);
+      if (messages.sendNow(answer.asLastValue(session.newest))) return undefined;
 
-      return session.send(`${head}${answer.json(session.newest)}}`);
+      return session.send(`${beginning}${answer.json(session.newest)}}`);
     });
   }
 
@@ -337,6 +341,7 @@ export function serveWebsocket(
       isLeft: (id) => websocket.readyState !== websocket.OPEN || inTurn.isCompleted(id),
       letGo: (id) => inTurn.letGo(id),
       send,
+      messagesThatBegin: (beginning) => new MessagesWithSharedRest(websocket, connectionOf.get(websocket)!, beginning),
       expire: (atMs) => {
         clearTimeout(expiry);
         if (websocket.readyState !== websocket.OPEN) return;
