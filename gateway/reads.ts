@@ -51,6 +51,9 @@ export interface ReadOptions<T> {
   fromTheFuture?: () => Error;
 }
 
+/** What a read needs to know of how far shards have come. */
+type Heard = Pick<Progress, 'known' | 'wait' | 'isFollowed' | 'isStopped' | 'isFuture' | 'lagMs'>;
+
 export class Reads {
   readonly authors = new RowReads(readAuthors);
   readonly cheeps = new RowReads(readCheeps);
@@ -58,7 +61,7 @@ export class Reads {
 
   constructor(
     readonly redis: Redis,
-    private readonly progress: Progress,
+    private readonly progress: Heard,
     private readonly currentSpace: () => Space | null,
   ) {}
 
@@ -158,9 +161,9 @@ export class Reads {
           });
         }
         // What was heard while the read was under way may be the very thing that it missed.
-        const justHeard = progress.known(name) >= needed && known < needed;
-        if (justHeard) continue;
         const awaited = applied >= needed ? applied + 1 : needed;
+        const justHeard = progress.known(name) >= awaited && known < awaited;
+        if (justHeard) continue;
         const isInVain = () =>
           progress.known(name) < awaited &&
           progress.isFollowed(name) &&
