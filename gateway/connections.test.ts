@@ -5,7 +5,7 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { createLog } from '../shared/log.js';
 import { readConfig } from '../shared/config.js';
-import { Connections } from './connections.js';
+import { Connections, CountedMessage } from './connections.js';
 import { Origins } from './origins.js';
 
 let server: Server;
@@ -21,7 +21,7 @@ async function start(max: number, handle: RequestListener, env: Record<string, s
   const log = createLog('gateway', 'silent');
   const origins = new Origins(readConfig(['PUBLIC_ORIGINS', 'ALLOWED_ORIGINS', 'TRUST_PROXY'], env), log);
   connections = new Connections(origins, log, max);
-  server = createServer(connections.inTurn(handle));
+  server = createServer({ IncomingMessage: CountedMessage }, connections.inTurn(handle));
   connections.of(server);
   await once(server.listen(0, '127.0.0.1'), 'listening');
 }
@@ -236,6 +236,68 @@ describe('bodies that come at the same time', () => {
     while (answers.length < 151) await once(seen, 'whole');
     for (const end of answers) end();
     for (const one of [slow, ...whole]) await one.has(/here/);
+  });
+});
+
+describe('bodies in pieces', () => {
+  const chunks = (count: number, each: string) => `${each.length.toString(16)}\r\n${each}\r\n`.repeat(count);
+  const CHUNKED = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+
+  it('may be as many as small packets make of the longest', async () => {
+    await start(1_000, (request, response) => void request.resume().once('end', () => response.end('here')));
+    const one = await client('127.0.0.2');
+    one.socket.write(`${CHUNKED}${chunks(512, 'x'.repeat(512))}0\r\n\r\n`);
+    await one.has(/here/);
+  });
+
+  it.each([
+    ['chunks', `${CHUNKED}${chunks(2_000, 'x')}`, true],
+    ['chunks that nobody reads yet', `${CHUNKED}${chunks(2_000, 'x')}`, false],
+    ['chunks of a request that waits for the one before it', `${CHUNKED}0\r\n\r\n${CHUNKED}${chunks(2_000, 'x')}`, false],
+  ])('are not kept when they are many more: %s', async (_, text, isRead) => {
+    await start(1_000, (request) => void (isRead && request.resume()));
+    const one = await client('127.0.0.2');
+    one.socket.write(text);
+    await one.closed;
+  });
+
+  it('are cut off, and whoever comes next is read whole', async () => {
+    let pieces = 0;
+    await start(1_000, (request, response) => {
+      request.on('data', () => pieces++).once('end', () => response.end('here'));
+    });
+    for (let i = 0; i < 20; i++) {
+      pieces = 0;
+      const one = await client('127.0.0.2');
+      one.socket.write(`${CHUNKED}${chunks(2_000, 'x')}`);
+      await one.closed;
+      expect(pieces).toBeLessThanOrEqual(128 + 512);
+      const next = await client('127.0.0.3');
+      next.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde');
+      await next.has(/here/);
+      expect(pieces).toBeGreaterThan(0);
+      pieces = 0;
+      next.socket.write(`${CHUNKED}${chunks(3, 'x')}0\r\n\r\n`);
+      while (pieces < 3) await once(next.socket, 'data');
+    }
+  });
+
+  it('are not kept when each is a packet of its own', async () => {
+    let come = 0;
+    const seen = new EventEmitter();
+    await start(1_000, (request) => {
+      request.on('data', ({ length }: Buffer) => seen.emit('come', (come += length)));
+    });
+    const one = await client('127.0.0.2');
+    let isClosed = false;
+    void one.closed.then(() => (isClosed = true));
+    one.socket.setNoDelay(true);
+    one.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1024\r\n\r\n');
+    for (let sent = 1; !isClosed; sent++) {
+      one.socket.write('x');
+      while (!isClosed && come < sent) await Promise.race([one.closed, once(seen, 'come')]);
+    }
+    expect(come).toBe(128 + 1024 / 512);
   });
 });
 

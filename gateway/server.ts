@@ -21,7 +21,7 @@ import { BudgetStore } from './budgets.js';
 import { threadFeed } from './cheeps/thread-feed.js';
 import { AwaitedCommands } from './commands/awaited-commands.js';
 import { CommandSender } from './command-sender.js';
-import { Connections, MAX_BODY_BYTES } from './connections.js';
+import { Connections, CountedMessage, MAX_BODY_BYTES } from './connections.js';
 import { CONSISTENCY_HEADER, READ_HEADER, WAIT_HEADER } from './consistency.js';
 import type { Services } from './context.js';
 import { openDoors } from './doors.js';
@@ -126,7 +126,7 @@ export async function startGateway(config: GatewayConfig, log: Logger, tellWaiti
     routerOptions: { ignoreTrailingSlash: true, querystringParser: queryOf },
     forceCloseConnections: 'idle',
     serverFactory: (handle) => {
-      const server = createServer(httpOptions, connections.inTurn(handle)).setTimeout(SILENCE_MS);
+      const server = createServer({ ...httpOptions, IncomingMessage: CountedMessage }, connections.inTurn(handle)).setTimeout(SILENCE_MS);
       connections.of(server);
 
       return server;

@@ -35,6 +35,10 @@ afterAll(() => victim?.stop());
 
 const head = (...lines: string[]) =>
   `${['POST /graphql HTTP/1.1', 'Host: x', 'Content-Type: application/json', ...lines].join('\r\n')}\r\n`;
+const CHUNKED = 'Transfer-Encoding: chunked';
+/** No more in all than a body may have. */
+const CHUNKS_OF_A_BYTE = Buffer.from('1\r\n \r\n'.repeat(250_000));
+const NO_JSON = Buffer.from(`${head('Content-Length: 262000')}\r\n${'x'.repeat(262_000)}`);
 /** Of this machine, but not the reader's. */
 const localAddressOf = (number: number) => `127.0.1.${number + 1}`;
 
@@ -97,10 +101,7 @@ describe('a connection is closed', () => {
       'that sends a byte of its body now and then',
       { text: `${head('Content-Length: 1000')}\r\n{"query":"`, more: 'x', answer: /^HTTP\/1\.1 408 / },
     ],
-    [
-      'that sends a chunk of its body now and then',
-      { text: `${head('Transfer-Encoding: chunked')}\r\n`, more: '1\r\n \r\n', answer: /^HTTP\/1\.1 408 / },
-    ],
+    ['that sends a chunk of its body now and then', { text: `${head(CHUNKED)}\r\n`, more: '1\r\n \r\n', answer: /^HTTP\/1\.1 408 / }],
     [
       'that was told to go on, and does not',
       {
@@ -180,8 +181,30 @@ describe('a reader gets what it had', () => {
       `beside ${SLOW_BODIES} chunked bodies that never come whole`,
       (attacker) =>
         keep(SLOW_BODIES / ATTACKERS, attacker, (socket) =>
-          trickle(socket, `${head('Transfer-Encoding: chunked')}\r\n30d40\r\n{"query":"${' '.repeat(199_990)}\r\n`, '1\r\n \r\n', 1_000),
+          trickle(socket, `${head(CHUNKED)}\r\n30d40\r\n{"query":"${' '.repeat(199_990)}\r\n`, '1\r\n \r\n', 1_000),
         ),
+    ],
+    [
+      'beside 100 bodies in chunks of a byte',
+      (attacker) =>
+        keep(100 / ATTACKERS, attacker, (socket) => socket.write(Buffer.concat([Buffer.from(`${head(CHUNKED)}\r\n`), CHUNKS_OF_A_BYTE]))),
+    ],
+    [
+      'beside 100 bodies in chunks with long extensions',
+      (attacker) =>
+        keep(100 / ATTACKERS, attacker, (socket) => {
+          socket.write(`${head(CHUNKED)}\r\n`);
+          flood(socket, `1;a=${'x'.repeat(12_000)}\r\n \r\n`);
+        }),
+    ],
+    [
+      'beside 40 who send large bodies that are no JSON, one after another',
+      (attacker) =>
+        keep(40 / ATTACKERS, attacker, (socket) => {
+          const send = () => socket.write(NO_JSON);
+          socket.on('data', send);
+          send();
+        }),
     ],
     [
       `beside ${SLOW_READERS} who do not read what they have asked for`,
