@@ -65,6 +65,8 @@ const MAX_ID_CHARACTERS = 256;
 const MAX_PARAMETER_CHARACTERS = 8 * 1024;
 /** Of the payload of a ping, as JSON: a longer one is not sent back. */
 const MAX_ECHOED_CHARACTERS = 1_024;
+/** Answers to such pings, of a socket that does not read them: each takes half a kilobyte here, however short it is. (`ws` answers only the last of its own pings.) */
+const MAX_PONGS_UNREAD = 100;
 /** RFC 6455's registry: clients open another one, later. */
 const TRY_AGAIN_LATER = 1013;
 /** A timer takes no more: about 24 days. */
@@ -407,13 +409,22 @@ export function serveWebsocket(
       else if (!inTurn.isBegun) close(CloseCode.BadRequest, 'The first message is not so long');
       else lookInTurn(data, handle).catch(failed);
     };
+    let pongs = 0;
+    /** As graphql-ws does; what is too long was taken out of the message. */
+    const answerPing = async (payload: unknown) => {
+      const sending = send(JSON.stringify({ type: MessageType.Pong, payload }));
+      if (!sending) return;
+      pongs += 1;
+      if (pongs > MAX_PONGS_UNREAD) close(TRY_AGAIN_LATER, 'Too many pings came, and their answers are not read');
+      await sending;
+      pongs -= 1;
+    };
     const closed = protocol.opened(
       {
         protocol: websocket.protocol,
         send,
         close,
-        // As graphql-ws answers it; what is too long was taken out of the message.
-        onPing: (payload) => send(JSON.stringify({ type: MessageType.Pong, payload })) ?? Promise.resolve(),
+        onPing: answerPing,
         onMessage: (handle) => websocket.on('message', messages(handle as Handle)),
       },
       session,

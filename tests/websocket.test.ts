@@ -694,6 +694,18 @@ describe('a client that does harm', () => {
     expect(await socket.next()).toEqual({ type: 'pong' });
   });
 
+  it('is closed when it asks for more and more pongs, and reads none', async () => {
+    const socket = await ready();
+    socket.websocket.pause();
+    // More than the system keeps on the way to it.
+    for (let i = 0; i < 20_000; i++) {
+      socket.send({ type: 'ping', payload: { large: 'x'.repeat(950) } });
+      if (i % 100 === 0) await new Promise(setImmediate);
+    }
+    socket.websocket.resume();
+    expect((await socket.closed).code).toBe(1013);
+  });
+
   it('is closed when anything but an operation is long', async () => {
     for (const type of ['ping', 'pong', 'complete']) {
       const socket = await ready();
