@@ -237,7 +237,7 @@ export class Connections {
       this.incompleteOf(connection).add(connection.address, connection);
       this.bodyBytes += bodyBytes;
       // Of short ones it is only seen when there is too much of them.
-      if (bodyBytes > MAX_BYTES_UNWATCHED) request.once('end', () => connection.underWay?.request === request && this.hasCome(connection));
+      if (bodyBytes > MAX_BYTES_UNWATCHED) request.once('end', () => connection.underWay?.request === request && this.cameWhole(connection));
       if (this.bodyBytes > MAX_BYTES_OF_BODIES) this.makeRoomFor(connection);
     }
     response.once('close', () => this.answered(connection));
@@ -245,7 +245,7 @@ export class Connections {
   }
 
   private answered(connection: Connection): void {
-    this.hasCome(connection);
+    this.cameWhole(connection);
     connection.underWay = null;
     this.busy.delete(connection);
     if (connection.isGone || connection.socket.destroyed) return;
@@ -306,7 +306,7 @@ export class Connections {
     for (const crowd of [this.incomplete, this.incompleteOfProxies]) {
       for (let oldest = crowd.oldestOfMost(); oldest && oldest !== except; oldest = crowd.oldestOfMost()) {
         if (oldest.underWay?.request.complete === false) return oldest;
-        this.hasCome(oldest);
+        this.cameWhole(oldest);
       }
     }
 
@@ -314,7 +314,7 @@ export class Connections {
   }
 
   /** Whoever takes in what has come whole counts it from then on, if it is large (`LargeRequests`). */
-  private hasCome(connection: Connection): void {
+  private cameWhole(connection: Connection): void {
     this.incompleteOf(connection).delete(connection.address, connection);
     const { underWay } = connection;
     if (!underWay || connection.isGone) return;
