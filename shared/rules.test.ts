@@ -173,7 +173,9 @@ describe('graphemeCount', () => {
       return performance.now() - start;
     };
     const long = 'ab'.repeat(1_000_000);
-    expect(timed(() => graphemeCount(long, 260)) * 5).toBeLessThan(timed(() => graphemeCount(long)));
+    // One of them alone may be interrupted for longer than the whole text takes.
+    const shortest = Math.min(...Array.from({ length: 5 }, () => timed(() => graphemeCount(long, 260))));
+    expect(shortest * 5).toBeLessThan(timed(() => graphemeCount(long)));
   });
 });
 
