@@ -6,7 +6,7 @@ const WHOLE_TEXT = 0x81;
 const LENGTH_FOLLOWS = 126;
 const HEADER_BYTES = 4;
 /** What two bytes can say. Shorter messages have a shorter header. */
-const MAX_LENGTH = 0xffff;
+const LARGEST_LENGTH = 0xffff;
 
 /**
  * Messages of one socket of which the beginning is its own, and the rest the same for many: that is encoded once for all of them. (`ws` would encode
@@ -35,7 +35,7 @@ export class MessagesWithSharedRest {
   sendNow(rest: Buffer): boolean {
     const { websocket, connection, head } = this;
     const length = head.length - HEADER_BYTES + rest.length;
-    if (length < LENGTH_FOLLOWS || length > MAX_LENGTH || websocket.bufferedAmount > 0) return false;
+    if (length < LENGTH_FOLLOWS || length > LARGEST_LENGTH || websocket.bufferedAmount > 0) return false;
     if (websocket.readyState !== WebSocket.OPEN) return true;
     head.writeUInt16BE(length, 2);
     connection.cork();
