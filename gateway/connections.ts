@@ -237,7 +237,8 @@ export class Connections {
       this.incompleteOf(connection).add(connection.address, connection);
       this.bodyBytes += bodyBytes;
       // Of short ones it is only seen when there is too much of them.
-      if (bodyBytes > MAX_BYTES_UNWATCHED) request.once('end', () => connection.underWay?.request === request && this.cameWhole(connection));
+      if (bodyBytes > MAX_BYTES_UNWATCHED)
+        request.once('end', () => connection.underWay?.request === request && this.cameWhole(connection));
       if (this.bodyBytes > MAX_BYTES_OF_BODIES) this.makeRoomFor(connection);
     }
     response.once('close', () => this.answered(connection));
